@@ -1,0 +1,58 @@
+# Everything lives in .venv, installed from the hashed lock files in requirements/.
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+  $(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(name))))
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help leaderboard test test-fast lint format bench lock clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+leaderboard: $(VENV)/.run ## Set up on first use, run the benchmark of config.yaml
+	$(BIN)/snakemake --cores all
+
+test: $(VENV)/.test ## Set up on first use, run the whole test suite
+	$(BIN)/pytest -n 2 --dist worksteal
+
+test-fast: $(VENV)/.test ## Run the tests that train nothing
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+lint: $(VENV)/.test ## Check code style and the workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/.test ## Rewrite code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+bench: $(VENV)/.test ## Measure speed against peers, in one run
+	$(BIN)/python -m benchmarks
+
+lock: ## Make the lock files anew from requirements/*.in (needs uv)
+	cd requirements && for name in run test; do \
+	  uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	    $$name.in --output-file $$name.txt; \
+	done
+
+clean: ## Delete results, downloads and the environment
+	rm -rf results/* resources .snakemake $(VENV)
+	git checkout -- results/README.md
+
+# A stamp is written last, so that an interrupted installation is repeated.
+$(VENV)/.run: requirements/run.txt | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@ $(VENV)/.run
+
+$(VENV)/bin/pip:
+	$(if $(PYTHON),,$(error Sidekick needs Python 3.11 or newer; none was found. Name one with PYTHON=/path/to/python))
+	@echo "Setting up $(VENV) (about 6 GB with PyTorch; two to three minutes)"
+	$(PYTHON) -m venv $(VENV)

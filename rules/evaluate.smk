@@ -1,0 +1,72 @@
+rule evaluate_single:
+    input:
+        unpack(single_logits),
+        flops=rules.count_flops.output.flops,
+        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
+    output:
+        metrics="results/evaluation/single/{dataset}/{model}/metrics.parquet",
+        curves="results/evaluation/single/{dataset}/{model}/curves.parquet",
+        fits="results/evaluation/single/{dataset}/{model}/fits.parquet",
+    log:
+        "results/logs/evaluate_single/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/evaluate_single/{dataset}/{model}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        seeds=SEEDS,
+        evaluation=config["evaluation"],
+        facts=facts,
+    script:
+        "../workflow_scripts/evaluate_single.py"
+
+
+rule evaluate_pairs:
+    input:
+        unpack(pair_inputs),
+        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
+    output:
+        metrics="results/evaluation/pairs/{dataset}/{model}/metrics.parquet",
+        curves="results/evaluation/pairs/{dataset}/{model}/curves.parquet",
+        fits="results/evaluation/pairs/{dataset}/{model}/fits.parquet",
+    log:
+        "results/logs/evaluate_pairs/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/evaluate_pairs/{dataset}/{model}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        seeds=SEEDS,
+        deferral_ratios=config["cascade"]["deferral_ratios"],
+        evaluation=config["evaluation"],
+        facts=facts,
+    script:
+        "../workflow_scripts/evaluate_pairs.py"
+
+
+rule evaluate_mc_dropout:
+    input:
+        unpack(mc_dropout_logits),
+        checkpoints=expand(
+            rules.train_mc_dropout.output.checkpoint, seed=SEEDS, allow_missing=True
+        ),
+        flops=rules.count_flops.output.flops,
+        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
+    output:
+        metrics="results/evaluation/mc_dropout/{dataset}/{model}/metrics.parquet",
+        curves="results/evaluation/mc_dropout/{dataset}/{model}/curves.parquet",
+        fits="results/evaluation/mc_dropout/{dataset}/{model}/fits.parquet",
+    log:
+        "results/logs/evaluate_mc_dropout/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/evaluate_mc_dropout/{dataset}/{model}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        seeds=SEEDS,
+        passes=config.get("mc_dropout", {}).get("passes"),
+        levels=config.get("mc_dropout", {}).get("levels"),
+        evaluation=config["evaluation"],
+        facts=facts,
+    script:
+        "../workflow_scripts/evaluate_mc_dropout.py"

@@ -1,0 +1,79 @@
+import pytest
+import torch
+from unit.training import fakes
+
+from sidekick.training.finetune import finetune
+from sidekick.training.mc_dropout import train_mc_dropout
+
+ENTRY = {"architecture": "small_cnn", "options": {"width": 4}}
+RECIPE = {
+    "epochs": 5,
+    "batch_size": 8,
+    "learning_rate": 0.005,
+    "weight_decay": 0.01,
+    "augmentation": {"noise": 0.05, "shift": 1},
+}
+HEAD_RECIPE = {
+    "epochs": 5,
+    "batch_size": 8,
+    "learning_rate": 0.005,
+    "hidden": 20,
+    "dropout": [0.2, 0.4],
+    "augmentation": {"noise": 0.05, "shift": 1},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def fake_dataset(monkeypatch):
+    fakes.install(monkeypatch.setattr)
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Fine-tune into `tmp_path / name`, with any argument or part of the recipe replaced."""
+
+    def run(name="run", recipe=(), **changes):
+        arguments = {
+            "dataset_folder": "bars",
+            "entry": ENTRY,
+            "recipe": {**RECIPE, **dict(recipe)},
+            "seed": 0,
+            "checkpoint": tmp_path / name / "seed0.safetensors",
+            "curve": tmp_path / name / "seed0.parquet",
+            "device": "cpu",
+            "threads": 1,
+            "facts": {"benchmark": "tiny", "seed": 0},
+        }
+        arguments.update(changes)
+        finetune(**arguments)
+        return arguments["checkpoint"]
+
+    return run
+
+
+@pytest.fixture
+def train_head(tmp_path):
+    """Train a head on the network at `checkpoint`."""
+
+    def run(checkpoint, name="head", recipe=(), **changes):
+        arguments = {
+            "dataset_folder": "bars",
+            "checkpoint": checkpoint,
+            "recipe": {**HEAD_RECIPE, **dict(recipe)},
+            "seed": 0,
+            "output": tmp_path / name / "seed0.safetensors",
+            "curve": tmp_path / name / "seed0.parquet",
+            "device": "cpu",
+            "threads": 1,
+            "facts": {"benchmark": "tiny", "seed": 0},
+        }
+        arguments.update(changes)
+        train_mc_dropout(**arguments)
+        return arguments["output"]
+
+    return run

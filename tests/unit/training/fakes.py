@@ -1,0 +1,44 @@
+"""A tiny stand-in for a prepared dataset: learnable, and made in memory."""
+
+import numpy as np
+
+from sidekick.datasets.reading import ImageSplit
+
+CLASSES = ["left", "middle", "right"]
+SIZES = {"train": 26, "val": 18, "test": 21}
+SHIFT_CELLS = [("blur", 1), ("blur", 5), ("fog", 1)]
+
+
+def read_card(folder):
+    """The parts of a card that the torch side reads."""
+    return {"name": "bars", "revision": 1, "classes": CLASSES, "image_shape": [32, 32, 3]}
+
+
+def load_split(folder, split, seed):
+    """A bright bar whose place is the class, under noise; the seed redraws train and val."""
+    if split == "shift":
+        test = load_split(folder, "test", seed)
+        cells = len(SHIFT_CELLS)
+        return ImageSplit(
+            np.repeat(test.sample_ids, cells),
+            np.repeat(test.images, cells, axis=0),
+            np.repeat(test.labels, cells),
+            np.array([name for name, _ in SHIFT_CELLS] * len(test), dtype=object),
+            np.array([severity for _, severity in SHIFT_CELLS] * len(test), dtype=np.int8),
+        )
+    rng = np.random.default_rng([list(SIZES).index(split), seed])
+    count = SIZES[split]
+    labels = np.arange(count, dtype=np.int32) % len(CLASSES)
+    images = rng.integers(0, 120, (count, 32, 32, 3))
+    for image, label in zip(images, labels, strict=True):
+        image[:, 10 * label : 10 * label + 8] += 100
+    ids = np.array([f"{split}_{seed}_{row}" for row in range(count)], dtype=object)
+    return ImageSplit(ids, images.astype(np.uint8), labels)
+
+
+def install(patch):
+    """Put the stand-in where the torch side looks for datasets; `patch` as monkeypatch.setattr."""
+    patch("sidekick.training.data.load_split", load_split)
+    patch("sidekick.training.data.read_card", read_card)
+    patch("sidekick.flops.count.read_card", read_card)
+    patch("sidekick.logit_cache.inference.load_split", load_split)

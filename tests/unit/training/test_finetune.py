@@ -1,0 +1,81 @@
+import logging
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from unit.training.conftest import ENTRY, RECIPE
+
+from sidekick.artifacts import read_facts, read_table
+from sidekick.errors import SidekickError
+from sidekick.models.checkpoints import describe, load_model
+
+CPU = torch.device("cpu")
+
+
+def test_it_learns_and_leaves_its_files(train, caplog):
+    caplog.set_level(logging.INFO, "sidekick")
+    checkpoint = train()
+    files = sorted(file.name for file in checkpoint.parent.iterdir())
+    assert files == ["seed0.parquet", "seed0.safetensors"]
+    curve = read_table(checkpoint.with_suffix(".parquet"))
+    assert curve["epoch"].to_pylist() == [1, 2, 3, 4, 5]
+    assert curve.column_names == [
+        "epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
+    ]  # fmt: skip
+    assert curve["val_accuracy"][-1].as_py() > 0.9
+    assert curve["train_loss"][-1].as_py() < curve["train_loss"][0].as_py()
+    assert max(curve["learning_rate"].to_pylist()) <= RECIPE["learning_rate"]
+    assert read_facts(checkpoint.with_suffix(".parquet"))["benchmark"] == "tiny"
+    description = describe(checkpoint)
+    assert description.entry == ENTRY
+    assert description.classes == 3
+    assert description.recipe == RECIPE
+    assert description.val_accuracy == curve["val_accuracy"][-1].as_py()
+    assert description.facts == {"benchmark": "tiny", "seed": 0}
+    assert caplog.messages[0] == "Fine-tuning small_cnn on cpu (1 thread)"
+
+
+@pytest.mark.parametrize("architecture", ["small_cnn", "test_resnet", "test_convnext", "test_vit"])
+def test_two_runs_give_the_same_bytes(train, architecture):
+    entry, recipe = {"architecture": architecture}, {"epochs": 2}
+    first, second = (train(name, recipe, entry=entry) for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+    curves = [path.with_suffix(".parquet").read_bytes() for path in (first, second)]
+    assert curves[0] == curves[1]
+
+
+def test_seeds_differ(train):
+    first, second = load_file(train("a")), load_file(train("b", seed=1))
+    assert not torch.equal(first["fc.weight"], second["fc.weight"])
+
+
+def test_label_smoothing_changes_the_weights(train):
+    first, second = load_file(train("a")), load_file(train("b", {"label_smoothing": 0.2}))
+    assert not torch.equal(first["fc.weight"], second["fc.weight"])
+
+
+def test_augmentation_is_optional(train):
+    assert load_model(train(recipe={"augmentation": {}}), CPU)
+
+
+@pytest.mark.parametrize("batch_size", [25, 26, 100])
+def test_any_batch_size(train, batch_size):
+    # 25 leaves a single image over, which batch norm could not train on.
+    assert train(recipe={"batch_size": batch_size}).exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(train, tmp_path):
+    with pytest.raises(SidekickError, match=r"epoch \d .* learning_rate 1e\+30; set a lower"):
+        train(recipe={"learning_rate": 1e30})
+    assert not (tmp_path / "run" / "seed0.safetensors").exists()
+
+
+def test_missing_gpu(train, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SidekickError, match="no GPU"):
+        train(device="cuda")
+
+
+def test_images_of_the_wrong_size(train):
+    with pytest.raises(SidekickError, match="vit_tiny_patch16_224"):
+        train(entry={"architecture": "vit_tiny_patch16_224"})

@@ -1,0 +1,69 @@
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sidekick.artifacts import read_table
+from sidekick.errors import SidekickError
+from sidekick.models.checkpoints import describe, load_model, save_checkpoint
+from sidekick.models.create import create_model
+from sidekick.models.mc_dropout_head import MCDropoutClassifier
+from sidekick.training.mc_dropout import _binary_cross_entropy
+
+CPU = torch.device("cpu")
+
+
+def test_it_trains_the_head_alone(train, train_head):
+    checkpoint = train()
+    output = train_head(checkpoint)
+    before, after = load_file(checkpoint), load_file(output)
+    assert all(torch.equal(value, after[f"backbone.{name}"]) for name, value in before.items())
+    assert after["head.norm.num_batches_tracked"] > 0
+    curve = read_table(output.with_suffix(".parquet"))
+    assert curve["val_loss"][-1].as_py() < curve["val_loss"][0].as_py()
+    assert curve["val_accuracy"][-1].as_py() > 0.9
+    assert set(curve["learning_rate"].to_pylist()) == {0.005}
+    assert sorted(file.name for file in output.parent.iterdir()) == [
+        "seed0.parquet",
+        "seed0.safetensors",
+    ]
+
+
+def test_it_loads_as_a_classifier(train, train_head):
+    checkpoint = train()
+    output = train_head(checkpoint)
+    model = load_model(output, CPU)
+    assert isinstance(model, MCDropoutClassifier)
+    assert model(torch.rand(2, 3, 32, 32)).shape == (2, 3)
+    description = describe(output)
+    assert description.entry == describe(checkpoint).entry
+    assert description.head == {"features": 64, "hidden": 20, "dropout": [0.2, 0.4]}
+
+
+def test_two_runs_give_the_same_bytes_and_seeds_differ(train, train_head):
+    checkpoint = train()
+    first, second = (train_head(checkpoint, name).read_bytes() for name in ("a", "b"))
+    assert first == second
+    assert train_head(checkpoint, "c", seed=1).read_bytes() != first
+
+
+def test_loss_is_the_mean_over_classes_and_samples():
+    logits = torch.tensor([[2.0, -1.0], [0.5, 0.0]])
+    sigmoid = logits.sigmoid()
+    targets = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    expected = -(targets * sigmoid.log() + (1 - targets) * (1 - sigmoid).log()).mean()
+    torch.testing.assert_close(_binary_cross_entropy(logits, torch.tensor([1, 0])), expected)
+
+
+def test_other_classes_are_refused(train, train_head, tmp_path):
+    checkpoint = train()
+    description = describe(checkpoint)
+    other = tmp_path / "other.safetensors"
+    object.__setattr__(description, "classes", 7)
+    save_checkpoint(other, create_model(description.entry, 7), description)
+    with pytest.raises(SidekickError, match=r"other.safetensors: made for 7 classes.* has 3"):
+        train_head(other)
+
+
+def test_missing_network(train_head, tmp_path):
+    with pytest.raises(SidekickError, match="no such file"):
+        train_head(tmp_path / "none.safetensors")

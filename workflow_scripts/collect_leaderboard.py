@@ -1,0 +1,24 @@
+"""Rule `collect_leaderboard`: put all evaluation tables on one board."""
+
+from sidekick.jobs import job_log
+from sidekick.leaderboard.collect import collect_leaderboard
+
+
+def main(job):
+    with job_log(job.log[0]):
+        collect_leaderboard(
+            metrics=job.input.metrics,
+            curves=job.input.curves,
+            fits=job.input.fits,
+            models=job.params.models,
+            benchmark=job.params.benchmark,
+            leaderboard=job.output.leaderboard,
+            wide=job.output.wide,
+            board_curves=job.output.curves,
+            board_fits=job.output.fits,
+            summary=job.output.summary,
+        )
+
+
+if __name__ == "__main__":
+    main(snakemake)

@@ -1,0 +1,22 @@
+"""Rule `evaluate_pairs`: score one model's pairs with the models listed before it."""
+
+from sidekick.evaluation.pairs import evaluate_pairs
+from sidekick.jobs import job_log
+
+
+def main(job):
+    with job_log(job.log[0]):
+        evaluate_pairs(
+            logits={split: job.input[split] for split in ("val", "test", "shift")},
+            flops=job.input.flops,
+            model=job.wildcards.model,
+            seeds=job.params.seeds,
+            deferral_ratios=job.params.deferral_ratios,
+            evaluation=job.params.evaluation,
+            facts=job.params.facts,
+            **job.output,
+        )
+
+
+if __name__ == "__main__":
+    main(snakemake)

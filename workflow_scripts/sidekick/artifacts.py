@@ -1,0 +1,164 @@
+"""Artifacts on disk: written whole or not at all, and able to say where they came from."""
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sidekick import __version__
+from sidekick.errors import SidekickError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` that replaces it when the block ends well.
+
+    A killed process leaves at most a hidden temporary file, never a half-written `path`; the
+    name is unique, so that a process that outlived its killed parent does no harm.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(value: object, path: str | Path) -> None:
+    """Write `value` as indented JSON with sorted keys."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path) -> dict:
+    """Read a JSON artifact.
+
+    Raises
+    ------
+    SidekickError
+        If the file is missing or is not JSON; the message names it.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise SidekickError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise SidekickError(f"{path}: not a JSON file ({error})") from None
+
+
+def write_table(
+    table: pa.Table,
+    path: str | Path,
+    facts: Mapping[str, object],
+    *,
+    dictionary: bool | Iterable[str] = False,
+    byte_stream_split: Iterable[str] | None = None,
+) -> None:
+    """Write a Parquet file (zstd level 1) that carries `facts` and the software's versions.
+
+    Parameters
+    ----------
+    table
+        What to write.
+    path
+        Where; replaced when the file is complete.
+    facts
+        Key-value metadata. Values other than strings are stored as JSON.
+    dictionary
+        Columns to dictionary-encode.
+    byte_stream_split
+        Floating-point leaf columns to split into byte streams (much smaller for logits).
+    """
+    texts = {key: _text(value) for key, value in {**facts, **software()}.items()}
+    table = table.replace_schema_metadata(texts)
+    with atomic_path(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=dictionary if isinstance(dictionary, bool) else list(dictionary),
+            use_byte_stream_split=list(byte_stream_split) if byte_stream_split else False,
+            write_page_checksum=True,
+        )
+
+
+def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet artifact, verifying its page checksums.
+
+    Raises
+    ------
+    SidekickError
+        If the file is missing, truncated, damaged or lacks a column; the message names it.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            missing = set(columns or ()) - set(file.schema_arrow.names)
+            if missing:
+                raise SidekickError(
+                    f"{path}: no column {sorted(missing)}; it has {file.schema_arrow.names}"
+                )
+            return file.read(columns=columns)
+    except FileNotFoundError:
+        raise SidekickError(f"{path}: no such file") from None
+    except (pa.ArrowException, OSError) as error:
+        raise SidekickError(
+            f"{path}: not a readable Parquet file ({error}). "
+            "Delete it and start the run again: its job is then repeated"
+        ) from None
+
+
+def read_facts(path: str | Path) -> dict[str, str]:
+    """Read the key-value metadata of a Parquet artifact."""
+    try:
+        raw = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise SidekickError(f"{path}: not a readable Parquet file ({error})") from None
+    return {key.decode(): value.decode() for key, value in raw.items() if key != b"ARROW:schema"}
+
+
+@cache
+def software() -> dict[str, str]:
+    """Give the versions that an artifact records: ours, the libraries' and the git revision."""
+    names = ("numpy", "pyarrow", "polars", "torch", "timm", "snakemake")
+    versions = {"sidekick": __version__, "python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"software": json.dumps(versions, sort_keys=True), "git_revision": _git_revision()}
+
+
+def _git_revision() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Evaluation: from cached logits to tidy tables of metrics, curves and fits."""

@@ -1,0 +1,211 @@
+"""Turn bootstrap replicates of predictors into rows of the leaderboard."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from sidekick.logit_cache import ShiftCell
+from sidekick.metrics import METRICS
+
+# An interval is given only if nearly all resamples define the metric.
+_MAX_UNDEFINED = 0.05
+
+
+class Identity(NamedTuple):
+    """What names a predictor on the board."""
+
+    predictor: str
+    variant: str
+    large: str
+    small: str | None
+    recipe: str
+
+    @property
+    def label(self) -> str:
+        """A name for the `baseline` column: `predictor:variant:large+small`."""
+        models = self.large if self.small is None else f"{self.large}+{self.small}"
+        return f"{self.predictor}:{self.variant}:{models}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A predictor's metrics on one cell.
+
+    Attributes
+    ----------
+    values
+        Metric to (S, 1 + B) float64: seeds by the actual sample (first) and its resamples.
+    samples
+        Samples per seed.
+    gmacs
+        Expected cost per sample, mean over seeds; None for metrics over all operating points.
+    flops_balance
+        GMACs(small) / GMACs(large), for pairs.
+    baseline
+        The matched control.
+    published
+        False for a control whose own rows another job writes.
+    notes
+        Metric to the reason why it is undefined, or what to know about it.
+    """
+
+    values: Mapping[str, np.ndarray]
+    samples: int
+    gmacs: float | None
+    flops_balance: float | None = None
+    baseline: Identity | None = None
+    published: bool = True
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Board:
+    """Collects the rows of one evaluation job.
+
+    Parameters
+    ----------
+    facts
+        `benchmark` and `dataset` of all rows.
+    seed_weights
+        (B, S) how often each seed occurs in each resample.
+    level
+        Coverage of the intervals.
+    """
+
+    def __init__(self, facts: Mapping[str, str], seed_weights: np.ndarray, level: float):
+        self._facts = {key: facts[key] for key in ("benchmark", "dataset")}
+        self._level = level
+        actual = np.ones((1, seed_weights.shape[1]))
+        self._seed_weights = np.concatenate([actual, seed_weights]).T / seed_weights.shape[1]
+        self.rows: list[dict] = []
+        self._shifted: list[tuple] = []
+
+    def add(
+        self, split: str, cell: ShiftCell | None, outcomes: Mapping[Identity, Outcome]
+    ) -> None:
+        """Add the rows of some predictors on one cell; baselines must be among them."""
+        place = {"split": split}
+        combined = {identity: self._combine(outcome) for identity, outcome in outcomes.items()}
+        if cell is not None:
+            place |= {"corruption": cell.corruption, "severity": cell.severity}
+            self._shifted.append((cell, outcomes, combined))
+        self._add_rows(place, outcomes, combined)
+
+    def add_shift_means(self) -> None:
+        """Add means over the corruptions since the last call: per severity, and over everything.
+
+        The clean samples behind all cells are the same, and so are their resampling weights:
+        the mean over cells is taken within each resample.
+        """
+        parts, self._shifted = self._shifted, []
+        severities: list[int | None] = sorted({cell.severity for cell, _, _ in parts})
+        for severity in [*severities, None] if parts else []:
+            members = [part for part in parts if severity in (None, part[0].severity)]
+            place = {"split": "shift", "corruption": "mean", "severity": severity}
+            outcomes, combined = {}, {}
+            for identity in members[0][1]:
+                outcomes[identity], combined[identity] = _mean(
+                    [(outcome[identity], values[identity]) for _, outcome, values in members]
+                )
+            self._add_rows(place, outcomes, combined)
+
+    def interval(self, values: np.ndarray) -> tuple[float, float, float]:
+        """Give value and interval of one metric from its (S, 1 + B) replicates."""
+        centre, low, high = self._intervals(self._combine_metric(values)[None])
+        return centre[0], low[0], high[0]
+
+    def _combine(self, outcome: Outcome) -> dict[str, np.ndarray]:
+        return {metric: self._combine_metric(v) for metric, v in outcome.values.items()}
+
+    def _combine_metric(self, values: np.ndarray) -> np.ndarray:
+        """Average over seeds, (S, 1 + B) to (1 + B); NaN where a seed that counts is NaN."""
+        weights = self._seed_weights
+        if len(values) == 1:
+            # One predictor made of all seeds: resampling the seeds does not apply to it.
+            return values[0]
+        return np.where(weights > 0, values * weights, 0.0).sum(axis=0)
+
+    def _add_rows(self, place, outcomes, combined) -> None:
+        for identity, outcome in outcomes.items():
+            if not outcome.published:
+                continue
+            own = combined[identity]
+            metrics = list(own)
+            values = np.stack([own[metric] for metric in metrics])
+            centre, low, high = self._intervals(values)
+            base = outcome.baseline
+            if base is not None:
+                shared = [metric in combined[base] for metric in metrics]
+                reference = np.stack(
+                    [combined[base].get(m, np.full(values.shape[1], np.nan)) for m in metrics]
+                )
+                delta, delta_low, delta_high = self._intervals(values - reference)
+            for index, metric in enumerate(metrics):
+                row = {
+                    **self._facts,
+                    **place,
+                    **identity._asdict(),
+                    "seeds": len(self._seed_weights),
+                    "samples": outcome.samples,
+                    "gmacs": outcome.gmacs,
+                    "flops_balance": outcome.flops_balance,
+                    "metric": metric,
+                    "value": float(centre[index]),
+                    "low": float(low[index]),
+                    "high": float(high[index]),
+                    "higher_is_better": METRICS[metric].higher_is_better,
+                    "note": outcome.notes.get(metric)
+                    or _interval_note(centre[index], low[index]),
+                }
+                if base is not None and shared[index]:
+                    row |= {
+                        "baseline": base.label,
+                        "delta": float(delta[index]),
+                        "delta_low": float(delta_low[index]),
+                        "delta_high": float(delta_high[index]),
+                    }
+                self.rows.append(row)
+
+    def _intervals(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give value and percentile interval of (M, 1 + B) arrays whose first column is actual."""
+        centre, resamples = values[:, 0], values[:, 1:]
+        tails = [(1 - self._level) / 2, (1 + self._level) / 2]
+        undefined = ~np.isfinite(resamples)
+        low, high = np.full((2, len(values)), np.nan)
+        complete = ~undefined.any(axis=1)
+        if complete.any():
+            low[complete], high[complete] = np.quantile(resamples[complete], tails, axis=1)
+        share = undefined.mean(axis=1)
+        for row in np.flatnonzero(~complete & (share <= _MAX_UNDEFINED)):
+            low[row], high[row] = np.quantile(resamples[row][~undefined[row]], tails)
+        missing = ~np.isfinite(centre)
+        low[missing] = high[missing] = np.nan
+        return centre, low, high
+
+
+def _mean(
+    parts: Sequence[tuple[Outcome, Mapping[str, np.ndarray]]],
+) -> tuple[Outcome, dict[str, np.ndarray]]:
+    """Average one predictor's metrics over cells, leaving out those where it is undefined."""
+    first = parts[0][0]
+    combined, notes = {}, {}
+    for metric in first.values:
+        stacked = np.stack([values[metric] for _, values in parts])
+        defined = np.isfinite(stacked)
+        count = defined.sum(axis=0)
+        total = np.where(defined, stacked, 0.0).sum(axis=0)
+        combined[metric] = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+        if count[0] < len(parts):
+            notes[metric] = f"undefined on {len(parts) - count[0]} of {len(parts)} corruptions"
+    costs = [outcome.gmacs for outcome, _ in parts if outcome.gmacs is not None]
+    gmacs = float(np.mean(costs)) if costs else None
+    return replace(first, gmacs=gmacs, notes=notes), combined
+
+
+def _interval_note(value: float, low: float) -> str | None:
+    if np.isfinite(value) and not np.isfinite(low):
+        return "no interval: undefined in over 5 % of resamples"
+    return None
+
+

@@ -1,0 +1,228 @@
+"""The loop that every evaluation job shares: splits, shift cells, seeds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sidekick.artifacts import read_facts, write_table
+from sidekick.errors import SidekickError
+from sidekick.evaluation.board import Board, Identity, Outcome
+from sidekick.evaluation.curves import (
+    CURVE_REPLICATES,
+    reliability_points,
+    risk_coverage_points,
+)
+from sidekick.evaluation.tables import CURVES_SCHEMA, FITS_SCHEMA, METRICS_SCHEMA, to_table
+from sidekick.logit_cache import CachedLogits, read_logits, require_same_samples
+from sidekick.methods.prediction import Prediction
+from sidekick.metrics import Resampler, evaluate_statistics, undefined_reason
+
+SPLITS = ("test", "shift")
+
+# One seed's caches by model, all rows in the same order.
+SeedCaches = Mapping[str, CachedLogits]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A predictor on one cell, before it is scored.
+
+    Attributes
+    ----------
+    predictions
+        One per seed; a single one for a predictor made of all seeds; none if only `values` count.
+    gmacs, flops_balance, baseline, published, notes
+        As in `Outcome`.
+    values
+        Further metrics, per seed: metric to (1 + B,) replicates.
+    """
+
+    predictions: Sequence[Prediction]
+    gmacs: float | None
+    flops_balance: float | None = None
+    baseline: Identity | None = None
+    published: bool = True
+    values: Sequence[Mapping[str, np.ndarray]] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+# From the seeds' caches and their resampling weights ((1 + B, n) each, ones first) to candidates.
+Predict = Callable[[Sequence[SeedCaches], Sequence[np.ndarray]], Mapping[Identity, Candidate]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How intervals are made: the config's `evaluation` block."""
+
+    replicates: int
+    level: float
+    seed: int
+
+
+class Evaluation:
+    """One evaluation job: its caches, its board and its curves.
+
+    Parameters
+    ----------
+    paths
+        Split to the logit files of all models and seeds.
+    seeds
+        The benchmark's seeds.
+    settings
+        Of the intervals.
+    facts
+        `benchmark` and `dataset`.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Sequence[str]],
+        seeds: Sequence[int],
+        settings: Settings,
+        facts: Mapping[str, str],
+    ):
+        self.seeds = list(seeds)
+        self.settings = settings
+        self.facts = {key: facts[key] for key in ("benchmark", "dataset")}
+        self.caches = {split: _load(paths[split], self.seeds) for split in paths}
+        self._resamplers = {split: self._resampler(split) for split in SPLITS}
+        seed_weights = self._resamplers["test"].seed_weights
+        self.board = Board(self.facts, seed_weights, settings.level)
+        self.curves: list[dict] = []
+        self.fits: list[dict] = []
+
+    def run(self, models: Sequence[str], predict: Predict) -> None:
+        """Score the candidates of `predict`, which sees the caches of `models` only."""
+        for split in SPLITS:
+            caches = [{model: seed[model] for model in models} for seed in self.caches[split]]
+            weights = self._weights(split)
+            for cells in zip(*map(_cells, caches), strict=True):
+                key = cells[0][0]
+                seeds = [cell for _, cell in cells]
+                candidates = predict(seeds, weights)
+                self._score(split, key, seeds, weights, candidates)
+        self.board.add_shift_means()
+
+    def rng(self, stream: int = 0) -> np.random.Generator:
+        """Give the generator of the random controls; `stream` tells independent uses apart."""
+        return np.random.default_rng([self.settings.seed, stream])
+
+    def curve_weights(self) -> list[np.ndarray]:
+        """Give each seed's resampling weights on `test`, as many as bands of curves need."""
+        return [weights[: 1 + CURVE_REPLICATES] for weights in self._weights("test")]
+
+    def write(self, metrics: str, curves: str, fits: str) -> None:
+        """Write the job's three tables."""
+        for rows, schema, path in (
+            (self.board.rows, METRICS_SCHEMA, metrics),
+            (self.curves, CURVES_SCHEMA, curves),
+            (self.fits, FITS_SCHEMA, fits),
+        ):
+            write_table(to_table(rows, schema), path, self.facts, dictionary=True)
+
+    def _score(self, split, key, seeds, weights, candidates) -> None:
+        labels = [next(iter(caches.values())).labels for caches in seeds]
+        outcomes = {}
+        for identity, candidate in candidates.items():
+            statistics = [
+                prediction.statistics(own)
+                for prediction, own in zip(candidate.predictions, labels, strict=False)
+            ]
+            scored = [
+                evaluate_statistics(own, resampled)
+                for own, resampled in zip(statistics, weights, strict=False)
+            ]
+            values = {
+                metric: np.stack([seed[metric] for seed in scored])
+                for metric in (scored[0] if scored else ())
+            }
+            values |= {
+                metric: np.stack([seed[metric] for seed in candidate.values])
+                for metric in (candidate.values[0] if candidate.values else ())
+            }
+            outcomes[identity] = Outcome(
+                values,
+                len(labels[0]),
+                candidate.gmacs,
+                candidate.flops_balance,
+                candidate.baseline,
+                candidate.published,
+                {**_reasons(values, statistics), **candidate.notes},
+            )
+            if split == "test" and statistics and candidate.published:
+                self._add_curves(identity, statistics)
+        self.board.add(split, key, outcomes)
+
+    def _add_curves(self, identity, statistics) -> None:
+        place = {**self.facts, "split": "test", **identity._asdict()}
+        points = risk_coverage_points(statistics, self.curve_weights(), self.settings.level)
+        self.curves += [{**place, "curve": "risk_coverage", **point} for point in points]
+        points = reliability_points(statistics, self.settings.level)
+        self.curves += [{**place, "curve": "reliability", **point} for point in points]
+
+    def _resampler(self, split: str) -> Resampler:
+        ids = []
+        for seed in self.caches[split]:
+            _, first = next(iter(next(iter(seed.values())).cells()), (None, None))
+            ids.append([] if first is None else first.sample_ids.tolist())
+        return Resampler(ids, self.settings.replicates, self.settings.seed)
+
+    def _weights(self, split: str) -> list[np.ndarray]:
+        resampler = self._resamplers[split]
+        resampled = [resampler.weights(index) for index in range(len(self.seeds))]
+        return [np.concatenate([np.ones_like(w[:1]), w]) for w in resampled]
+
+
+def _load(paths: Sequence[str], seeds: Sequence[int]) -> list[dict[str, CachedLogits]]:
+    """Read caches and sort them by seed and model, as their own metadata say."""
+    by_seed: dict[int, dict[str, CachedLogits]] = {seed: {} for seed in seeds}
+    for path in paths:
+        facts = read_facts(path)
+        by_seed[int(facts["seed"])][facts["model"]] = read_logits(path)
+    aligned = []
+    for caches in by_seed.values():
+        first = next(iter(caches.values()))
+        aligned.append({model: require_same_samples(first, c) for model, c in caches.items()})
+    return aligned
+
+
+def _cells(caches: SeedCaches):
+    """Give each shift cell (or the whole split) with all models' rows in it."""
+    per_model = [list(cache.cells()) for cache in caches.values()]
+    for parts in zip(*per_model, strict=True):
+        key = parts[0][0]
+        yield key, dict(zip(caches, (cache for _, cache in parts), strict=True))
+
+
+def _reasons(values, statistics) -> dict[str, str]:
+    reasons = {}
+    for metric, replicates in values.items():
+        for index in np.flatnonzero(np.isnan(replicates[:, 0])):
+            if index < len(statistics):
+                reason = undefined_reason(metric, statistics[index])
+                reasons[metric] = f"undefined for a seed: {reason}"
+    return reasons
+
+
+def gmacs_of(flops: Mapping[str, dict], model: str) -> float:
+    """Look up a model's GMACs.
+
+    Raises
+    ------
+    SidekickError
+        If they were not counted, or are not positive.
+    """
+    try:
+        value = float(flops[model]["gmacs"])
+    except KeyError:
+        raise SidekickError(f"model '{model}': its GMACs were not counted") from None
+    if not value > 0:
+        raise SidekickError(f"model '{model}': {value} GMACs; expected a positive number")
+    return value
+
+
+def as_list(paths: str | Sequence[str]) -> list[str]:
+    """Snakemake hands over a single input as a string."""
+    return [paths] if isinstance(paths, str | Path) else list(paths)

@@ -1,0 +1,1 @@
+"""The compute that a network needs for one sample."""

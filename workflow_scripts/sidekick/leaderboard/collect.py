@@ -1,0 +1,103 @@
+"""Put the tables of all evaluation jobs on one board."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import polars as pl
+
+from sidekick.artifacts import atomic_path, read_table, write_table
+from sidekick.errors import SidekickError
+from sidekick.leaderboard.summary import write_summary
+
+# What identifies a row; the board is sorted by these, so it never depends on the order of jobs.
+KEYS = [
+    "benchmark",
+    "dataset",
+    "split",
+    "corruption",
+    "severity",
+    "predictor",
+    "variant",
+    "large",
+    "small",
+    "recipe",
+]
+_DESCRIPTION = ["seeds", "samples", "gmacs", "flops_balance"]
+
+
+def collect_leaderboard(
+    *,
+    metrics: Sequence[str],
+    curves: Sequence[str],
+    fits: Sequence[str],
+    models: Sequence[str],
+    benchmark: str,
+    leaderboard: str,
+    wide: str,
+    board_curves: str,
+    board_fits: str,
+    summary: str,
+) -> None:
+    """Write the leaderboard, its wide form, the curves, the fits and the summary.
+
+    Parameters
+    ----------
+    metrics, curves, fits
+        The tables of the evaluation jobs.
+    models
+        The models on the board. Tables may hold pairs with models that were removed from the
+        config since; these are left out.
+    benchmark
+        Its name.
+    leaderboard, wide, board_curves, board_fits, summary
+        Where to write: Parquet, CSV, Parquet, CSV and text.
+
+    Raises
+    ------
+    SidekickError
+        If a pair of listed models was not evaluated; the message says how to mend it.
+    """
+    board = _gather(metrics, models).sort([*KEYS, "metric"])
+    _require_all_pairs(board, models)
+    facts = {"benchmark": benchmark, "models": sorted(models)}
+    write_table(board.to_arrow(), leaderboard, facts, dictionary=True)
+    _write_csv(_widen(board), wide)
+    points = _gather(curves, models).sort([*KEYS[:3], *KEYS[5:], "curve", "x"])
+    write_table(points.to_arrow(), board_curves, facts, dictionary=True)
+    fitted = _gather(fits, models).sort(["dataset", "predictor", "variant", "large", "small", "seed"])
+    _write_csv(fitted, board_fits)
+    write_summary(board, models, summary)
+
+
+def _gather(paths: Sequence[str], models: Sequence[str]) -> pl.DataFrame:
+    table = pl.concat([pl.DataFrame(read_table(path)) for path in paths])
+    listed = pl.col("large").is_in(models) & (
+        pl.col("small").is_null() | pl.col("small").is_in(models)
+    )
+    return table.filter(listed)
+
+
+def _require_all_pairs(board: pl.DataFrame, models: Sequence[str]) -> None:
+    pairs = board.filter(pl.col("small").is_not_null()).select("dataset", "large", "small").unique()
+    present = {(row[0], frozenset(row[1:])) for row in pairs.iter_rows()}
+    for dataset in board["dataset"].unique().to_list():
+        for pair in combinations(models, 2):
+            if (dataset, frozenset(pair)) not in present:
+                raise SidekickError(
+                    f"the pair {' and '.join(pair)} on {dataset} was not evaluated: one of them "
+                    "was taken off the config and put back at another place. Run "
+                    "`snakemake --cores all --forcerun evaluate_pairs`"
+                )
+
+
+def _widen(board: pl.DataFrame) -> pl.DataFrame:
+    """One row per predictor and place, one column per metric."""
+    order = board["metric"].unique(maintain_order=True).to_list()
+    wide = board.pivot("metric", index=[*KEYS, *_DESCRIPTION], values="value")
+    return wide.select([*KEYS, *_DESCRIPTION, *sorted(order)]).sort(KEYS)
+
+
+def _write_csv(table: pl.DataFrame, path: str | Path) -> None:
+    with atomic_path(path) as temporary:
+        table.write_csv(temporary)

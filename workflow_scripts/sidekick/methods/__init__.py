@@ -1,0 +1,1 @@
+"""Methods: pure functions from cached logits to predictions (numpy only)."""

@@ -1,0 +1,48 @@
+"""Deferral cascades: the small model answers if it is sure enough, else the large one does.
+
+A sample is deferred when the small model's confidence is below the threshold. The small model
+always runs, so that the expected cost is c_small + deferral rate x c_large.
+"""
+
+import numpy as np
+
+from sidekick.methods.prediction import Prediction
+
+
+def threshold_for_ratio(confidence: np.ndarray, ratio: float) -> float:
+    """Choose the threshold that defers at most `ratio` of the given (validation) samples.
+
+    Parameters
+    ----------
+    confidence
+        (n,) the small model's confidence on `val`.
+    ratio
+        The wanted deferral ratio, from 0 to 1.
+
+    Returns
+    -------
+    float
+        Samples with confidence below it are deferred. Tied samples are deferred together or not
+        at all, so the ratio is a ceiling. A ratio of 1 gives +inf: everything is deferred.
+    """
+    ordered = np.sort(confidence)
+    count = int(np.floor(ratio * len(ordered) + 1e-9))
+    return float(ordered[count]) if count < len(ordered) else float("inf")
+
+
+def deferred(confidence: np.ndarray, threshold: float) -> np.ndarray:
+    """Tell which samples go to the large model: (n,) bool."""
+    return confidence < threshold
+
+
+def cascade(small: Prediction, large: Prediction, defer: np.ndarray) -> Prediction:
+    """Take each sample's answer from the model that gave it.
+
+    Both predictions should be temperature-scaled, so that their confidences are comparable.
+    """
+    return Prediction(np.where(defer[:, None], large.logits, small.logits))
+
+
+def expected_gmacs(small_gmacs: float, large_gmacs: float, deferral_rate: float) -> float:
+    """Give the expected cost of a cascade per sample, in GMACs."""
+    return small_gmacs + deferral_rate * large_gmacs

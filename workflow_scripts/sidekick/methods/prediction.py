@@ -1,0 +1,37 @@
+"""What every method gives back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+from sidekick.metrics import SampleStatistics, sample_statistics
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answers of a predictor on n samples.
+
+    Attributes
+    ----------
+    logits
+        (n, C) float64. Their softmax is the predictive distribution.
+    predicted
+        (n,) the answer, if it is not the argmax of `logits`.
+    confidence
+        (n,) the score that ranks samples (higher = surer), if it is not the probability of the
+        answer.
+    """
+
+    logits: np.ndarray
+    predicted: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+
+    def statistics(self, labels: np.ndarray) -> SampleStatistics:
+        """Reduce to the per-sample numbers from which every metric follows."""
+        return sample_statistics(self.logits, labels, self.predicted, self.confidence)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Give log probabilities of (n, C) logits; -inf logits keep probability 0."""
+    return logits - logsumexp(logits, axis=1, keepdims=True)

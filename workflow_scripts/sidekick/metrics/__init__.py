@@ -1,0 +1,99 @@
+"""Metrics of classifiers and of deferral, with bootstrap intervals; numpy only.
+
+Every metric takes integer resampling ``weights`` of shape (B, n) and returns B values; see
+:mod:`sidekick.metrics.weighting`.
+"""
+
+from sidekick.metrics.bootstrap import Interval, Resampler, interval, paired_difference
+from sidekick.metrics.calibration import ReliabilityBins, ece, reliability_bins
+from sidekick.metrics.classification import (
+    accuracy,
+    brier,
+    coverage,
+    macro_f1,
+    nll,
+    selective_accuracy,
+)
+from sidekick.metrics.deferral import (
+    DeferralReplicates,
+    accuracy_at_cost,
+    accuracy_at_deferral,
+    deferral_ratio,
+    evaluate_deferral,
+)
+from sidekick.metrics.deferral_curves import (
+    curve_area,
+    deferral_curve,
+    ideal_curve,
+    oracle_curve,
+    random_curve,
+)
+from sidekick.metrics.evaluate import evaluate_statistics, undefined_reason
+from sidekick.metrics.overlap import confidence_densities, density_overlap, scott_bandwidths
+from sidekick.metrics.ranking import (
+    SAC_TARGETS,
+    augrc,
+    aurc,
+    auroc,
+    e_aurc,
+    ranking_metrics,
+    risk_coverage_curve,
+    sac,
+)
+from sidekick.metrics.registry import METRICS, Metric
+from sidekick.metrics.statistics import (
+    SampleStatistics,
+    margin,
+    max_softmax,
+    negative_entropy,
+    sample_statistics,
+)
+from sidekick.metrics.weighting import unit_weights, weighted_mean
+
+__all__ = [
+    "METRICS",
+    "SAC_TARGETS",
+    "DeferralReplicates",
+    "Interval",
+    "Metric",
+    "ReliabilityBins",
+    "Resampler",
+    "SampleStatistics",
+    "accuracy",
+    "accuracy_at_cost",
+    "accuracy_at_deferral",
+    "augrc",
+    "aurc",
+    "auroc",
+    "brier",
+    "confidence_densities",
+    "coverage",
+    "curve_area",
+    "deferral_curve",
+    "deferral_ratio",
+    "density_overlap",
+    "e_aurc",
+    "ece",
+    "evaluate_deferral",
+    "evaluate_statistics",
+    "ideal_curve",
+    "interval",
+    "macro_f1",
+    "margin",
+    "max_softmax",
+    "negative_entropy",
+    "nll",
+    "oracle_curve",
+    "paired_difference",
+    "random_curve",
+    "ranking_metrics",
+    "reliability_bins",
+    "risk_coverage_curve",
+    "sac",
+    "sample_statistics",
+    "scott_bandwidths",
+    "selective_accuracy",
+    "undefined_reason",
+    "unit_weights",
+    "weighted_mean",
+]

@@ -1,0 +1,156 @@
+"""Weights on disk, with all that is needed to build their network again."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from sidekick.artifacts import atomic_path, software
+from sidekick.errors import SidekickError
+from sidekick.models.create import create_empty_model
+from sidekick.models.mc_dropout_head import MCDropoutClassifier, MCDropoutHead
+
+# One key holds everything: safetensors writes several in random order, so that two equal
+# trainings would give different files.
+METADATA_KEY = "sidekick"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a checkpoint says about itself.
+
+    Attributes
+    ----------
+    entry
+        The model entry: `architecture`, `options`, `pretrained`.
+    classes
+        Number of outputs C.
+    head
+        Arguments of the `MCDropoutHead` (`features`, `hidden`, `dropout`), or None.
+    recipe
+        The training settings.
+    seed
+        Of the training.
+    val_accuracy
+        After the last epoch.
+    facts
+        Whatever else the caller knows: benchmark, dataset, its revision, model and so on.
+    software
+        Versions and git revision of the writer.
+    """
+
+    entry: Mapping[str, Any]
+    classes: int
+    head: Mapping[str, Any] | None
+    recipe: Mapping[str, Any]
+    seed: int
+    val_accuracy: float
+    facts: Mapping[str, Any]
+    software: Mapping[str, str] = field(default_factory=software)
+
+
+def save_checkpoint(path: str | Path, model: nn.Module, description: Description) -> None:
+    """Write a network's state as safetensors.
+
+    The metadata key `sidekick` holds JSON: the description, and `digest`, by which `load_model`
+    finds damage (safetensors has no checksums).
+    """
+    tensors = {
+        # A contiguous copy each: safetensors refuses strides and memory shared by two names.
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
+    content = {**asdict(description), "digest": _digest(tensors)}
+    metadata = {METADATA_KEY: json.dumps(content, sort_keys=True)}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def describe(path: str | Path) -> Description:
+    """Read what a checkpoint says about itself, without its weights.
+
+    Raises
+    ------
+    SidekickError
+        If the file is missing, damaged or not one of ours; the message names it.
+    """
+    return _description(path, _read(path)[0])[0]
+
+
+def load_model(path: str | Path, device: torch.device) -> nn.Module:
+    """Build the network of a checkpoint, with its weights, in evaluation mode.
+
+    Returns
+    -------
+    torch.nn.Module
+        A timm model, or an `MCDropoutClassifier` if the checkpoint has such a head; channels
+        last in memory, on the device.
+
+    Raises
+    ------
+    SidekickError
+        If the file is missing, damaged, not one of ours or does not fit its own description.
+    """
+    metadata, tensors = _read(path, with_tensors=True)
+    description, digest = _description(path, metadata)
+    if digest != _digest(tensors):
+        raise SidekickError(
+            f"{path}: its weights are not those that were written. "
+            "Delete it and start the run again: its job is then repeated"
+        )
+    model = create_empty_model(description.entry, description.classes)
+    if description.head is not None:
+        head = MCDropoutHead(classes=description.classes, **description.head)
+        model = MCDropoutClassifier(model, head)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise SidekickError(
+            f"{path}: its weights do not fit the architecture "
+            f"'{description.entry['architecture']}' that it names ({error}). "
+            "Delete it and start the run again: its job is then repeated"
+        ) from None
+    return model.to(device, memory_format=torch.channels_last).eval()
+
+
+def _read(
+    path: str | Path, with_tensors: bool = False
+) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys() if with_tensors else ()
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+    except FileNotFoundError:
+        raise SidekickError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise SidekickError(
+            f"{path}: not a readable safetensors file ({error}). "
+            "Delete it and start the run again: its job is then repeated"
+        ) from None
+
+
+def _description(path: str | Path, metadata: Mapping[str, str]) -> tuple[Description, str]:
+    try:
+        content = json.loads(metadata[METADATA_KEY])
+        digest = content.pop("digest")
+        return Description(**content), digest
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SidekickError(
+            f"{path}: no checkpoint of Sidekick: its metadata has no legible "
+            f"'{METADATA_KEY}' ({error!r})"
+        ) from None
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,72 @@
+"""Where networks run, and how to make them give the same bits again."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from sidekick.errors import SidekickError
+
+
+def select_device(name: str) -> torch.device:
+    """Give the device that the configuration asks for.
+
+    Raises
+    ------
+    SidekickError
+        If the name is neither `cpu` nor `cuda`, or there is no such GPU.
+    """
+    if name not in ("cpu", "cuda"):
+        raise SidekickError(f"device: '{name}' is not known; allowed are 'cpu' and 'cuda'")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SidekickError(
+            "device: 'cuda' was asked for, but torch sees no GPU here. Set `device: cpu`, or "
+            "check the driver and that this torch was built for CUDA"
+        )
+    return torch.device(name)
+
+
+def describe_device(device: torch.device, threads: int) -> str:
+    """Name the device for the log."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
+
+
+@contextmanager
+def reproducible(device: torch.device, threads: int, seed: int) -> Iterator[None]:
+    """Run a block with deterministic kernels, `threads` threads and a seeded generator.
+
+    Results are then equal, bit for bit, on the same machine with the same number of threads. On
+    CUDA float32 means float32: convolutions would otherwise round to TF32. The caller's settings
+    and random state come back afterwards.
+
+    Parameters
+    ----------
+    device
+        As `select_device` gives it.
+    threads
+        Threads for operators on the CPU.
+    seed
+        Of torch's global generators (initialisation, dropout).
+    """
+    # cuBLAS reads this when its first handle is made; without it matrix products may differ.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    threads_before = torch.get_num_threads()
+    deterministic_before = torch.are_deterministic_algorithms_enabled()
+    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices),
+        torch.backends.cudnn.flags(
+            enabled=True, deterministic=True, allow_tf32=False, fp32_precision="ieee"
+        ),
+    ):
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic_before)
+            torch.set_num_threads(threads_before)
