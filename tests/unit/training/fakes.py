@@ -1,4 +1,4 @@
-"""A tiny stand-in for a prepared dataset: learnable, and made in memory."""
+"""A tiny stand-in for a prepared dataset, learnable and made in memory, and settings for it."""
 
 import numpy as np
 
@@ -7,6 +7,23 @@ from sidekick.datasets.reading import ImageSplit
 CLASSES = ["left", "middle", "right"]
 SIZES = {"train": 26, "val": 18, "test": 21}
 SHIFT_CELLS = [("blur", 1), ("blur", 5), ("fog", 1)]
+
+ENTRY = {"architecture": "small_cnn", "options": {"width": 4}}
+RECIPE = {
+    "epochs": 5,
+    "batch_size": 8,
+    "learning_rate": 0.005,
+    "weight_decay": 0.01,
+    "augmentation": {"noise": 0.05, "shift": 1},
+}
+HEAD_RECIPE = {
+    "epochs": 5,
+    "batch_size": 8,
+    "learning_rate": 0.005,
+    "hidden": 20,
+    "dropout": [0.2, 0.4],
+    "augmentation": {"noise": 0.05, "shift": 1},
+}
 
 
 def read_card(folder):

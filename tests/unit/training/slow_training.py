@@ -5,11 +5,13 @@ import time
 from importlib import import_module
 
 import torch
-from unit.training import fakes
-from unit.training.conftest import ENTRY, RECIPE
 
 from sidekick.training.finetune import finetune
 from sidekick.training.resume import ResumeFile
+from unit.training import fakes
+from unit.training.fakes import ENTRY, RECIPE
+
+EPOCHS = 12
 
 
 def _setattr(target, value):
@@ -20,7 +22,7 @@ def _setattr(target, value):
 def _save_and_linger(self, state):
     _save(self, state)
     print(len(state["curve"]), flush=True)
-    time.sleep(0.2)
+    time.sleep(0.3)
 
 
 if __name__ == "__main__":
@@ -31,7 +33,7 @@ if __name__ == "__main__":
     finetune(
         dataset_folder="bars",
         entry=ENTRY,
-        recipe=RECIPE,
+        recipe={**RECIPE, "epochs": EPOCHS},
         seed=0,
         checkpoint=sys.argv[1],
         curve=sys.argv[2],

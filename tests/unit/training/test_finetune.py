@@ -3,11 +3,11 @@ import logging
 import pytest
 import torch
 from safetensors.torch import load_file
-from unit.training.conftest import ENTRY, RECIPE
 
 from sidekick.artifacts import read_facts, read_table
 from sidekick.errors import SidekickError
 from sidekick.models.checkpoints import describe, load_model
+from unit.training.fakes import ENTRY, RECIPE
 
 CPU = torch.device("cpu")
 

@@ -6,9 +6,10 @@ import time
 
 import pytest
 import torch
-from unit.training.conftest import RECIPE
 
 from sidekick.training.resume import ResumeFile
+from unit.training.fakes import RECIPE
+from unit.training.slow_training import EPOCHS
 
 
 class Killed(Exception):
@@ -69,11 +70,12 @@ def test_an_interrupted_head_ends_with_the_same_bytes(train, train_head, interru
 
 
 def test_a_killed_process_ends_with_the_same_bytes(train, tmp_path):
-    expected = outcome(train("whole"))
+    recipe = {"epochs": EPOCHS}
+    expected = outcome(train("whole", recipe))
     checkpoint = tmp_path / "killed" / "seed0.safetensors"
     curve = checkpoint.with_suffix(".parquet")
     chance = random.Random()
-    epoch, delay = chance.randint(1, RECIPE["epochs"] - 1), chance.uniform(0, 0.25)
+    epoch, delay = chance.randint(1, 5), chance.uniform(0, 0.6)
     process = subprocess.Popen(
         [sys.executable, "-m", "unit.training.slow_training", checkpoint, curve],
         stdout=subprocess.PIPE,
@@ -87,7 +89,7 @@ def test_a_killed_process_ends_with_the_same_bytes(train, tmp_path):
     process.communicate()
     assert checkpoint.with_suffix(".resume.pt").exists()
     assert not checkpoint.exists()
-    assert outcome(train("killed")) == expected, f"killed {delay:.3f} s after epoch {epoch}"
+    assert outcome(train("killed", recipe)) == expected, f"killed {delay:.3f} s after epoch {epoch}"
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sidekick.logit_cache import ShiftCell
-from sidekick.metrics import METRICS
-
-# An interval is given only if nearly all resamples define the metric.
-_MAX_UNDEFINED = 0.05
+from sidekick.metrics import METRICS, intervals, mean_over_seeds
 
 
 class Identity(NamedTuple):
@@ -68,25 +65,28 @@ class Board:
     facts
         `benchmark` and `dataset` of all rows.
     seed_weights
-        (B, S) how often each seed occurs in each resample.
+        By split, (B, S): how often each seed occurs in each resample.
     level
         Coverage of the intervals.
     """
 
-    def __init__(self, facts: Mapping[str, str], seed_weights: np.ndarray, level: float):
+    def __init__(
+        self, facts: Mapping[str, str], seed_weights: Mapping[str, np.ndarray], level: float
+    ):
         self._facts = {key: facts[key] for key in ("benchmark", "dataset")}
         self._level = level
-        actual = np.ones((1, seed_weights.shape[1]))
-        self._seed_weights = np.concatenate([actual, seed_weights]).T / seed_weights.shape[1]
+        self._seed_weights = seed_weights
+        self._seeds = next(iter(seed_weights.values())).shape[1]
         self.rows: list[dict] = []
         self._shifted: list[tuple] = []
 
-    def add(
-        self, split: str, cell: ShiftCell | None, outcomes: Mapping[Identity, Outcome]
-    ) -> None:
+    def add(self, split: str, cell: ShiftCell | None, outcomes: Mapping[Identity, Outcome]) -> None:
         """Add the rows of some predictors on one cell; baselines must be among them."""
         place = {"split": split}
-        combined = {identity: self._combine(outcome) for identity, outcome in outcomes.items()}
+        combined = {
+            identity: {metric: self._combine(split, own) for metric, own in outcome.values.items()}
+            for identity, outcome in outcomes.items()
+        }
         if cell is not None:
             place |= {"corruption": cell.corruption, "severity": cell.severity}
             self._shifted.append((cell, outcomes, combined))
@@ -110,21 +110,17 @@ class Board:
                 )
             self._add_rows(place, outcomes, combined)
 
-    def interval(self, values: np.ndarray) -> tuple[float, float, float]:
+    def interval(self, split: str, values: np.ndarray) -> tuple[float, float, float]:
         """Give value and interval of one metric from its (S, 1 + B) replicates."""
-        centre, low, high = self._intervals(self._combine_metric(values)[None])
-        return centre[0], low[0], high[0]
+        found = intervals(self._combine(split, values)[None], self._level)
+        return found.value[0], found.low[0], found.high[0]
 
-    def _combine(self, outcome: Outcome) -> dict[str, np.ndarray]:
-        return {metric: self._combine_metric(v) for metric, v in outcome.values.items()}
-
-    def _combine_metric(self, values: np.ndarray) -> np.ndarray:
-        """Average over seeds, (S, 1 + B) to (1 + B); NaN where a seed that counts is NaN."""
-        weights = self._seed_weights
+    def _combine(self, split: str, values: np.ndarray) -> np.ndarray:
+        """Average (S, 1 + B) replicates over seeds."""
         if len(values) == 1:
             # One predictor made of all seeds: resampling the seeds does not apply to it.
             return values[0]
-        return np.where(weights > 0, values * weights, 0.0).sum(axis=0)
+        return mean_over_seeds(values, self._seed_weights[split])
 
     def _add_rows(self, place, outcomes, combined) -> None:
         for identity, outcome in outcomes.items():
@@ -133,55 +129,37 @@ class Board:
             own = combined[identity]
             metrics = list(own)
             values = np.stack([own[metric] for metric in metrics])
-            centre, low, high = self._intervals(values)
+            found = intervals(values, self._level)
             base = outcome.baseline
             if base is not None:
-                shared = [metric in combined[base] for metric in metrics]
-                reference = np.stack(
-                    [combined[base].get(m, np.full(values.shape[1], np.nan)) for m in metrics]
-                )
-                delta, delta_low, delta_high = self._intervals(values - reference)
+                undefined = np.full(values.shape[1], np.nan)
+                reference = np.stack([combined[base].get(m, undefined) for m in metrics])
+                delta = intervals(values - reference, self._level)
             for index, metric in enumerate(metrics):
                 row = {
                     **self._facts,
                     **place,
                     **identity._asdict(),
-                    "seeds": len(self._seed_weights),
+                    "seeds": self._seeds,
                     "samples": outcome.samples,
                     "gmacs": outcome.gmacs,
                     "flops_balance": outcome.flops_balance,
                     "metric": metric,
-                    "value": float(centre[index]),
-                    "low": float(low[index]),
-                    "high": float(high[index]),
+                    "value": float(found.value[index]),
+                    "low": float(found.low[index]),
+                    "high": float(found.high[index]),
                     "higher_is_better": METRICS[metric].higher_is_better,
                     "note": outcome.notes.get(metric)
-                    or _interval_note(centre[index], low[index]),
+                    or _interval_note(found.value[index], found.low[index]),
                 }
-                if base is not None and shared[index]:
+                if base is not None and metric in combined[base]:
                     row |= {
                         "baseline": base.label,
-                        "delta": float(delta[index]),
-                        "delta_low": float(delta_low[index]),
-                        "delta_high": float(delta_high[index]),
+                        "delta": float(delta.value[index]),
+                        "delta_low": float(delta.low[index]),
+                        "delta_high": float(delta.high[index]),
                     }
                 self.rows.append(row)
-
-    def _intervals(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Give value and percentile interval of (M, 1 + B) arrays whose first column is actual."""
-        centre, resamples = values[:, 0], values[:, 1:]
-        tails = [(1 - self._level) / 2, (1 + self._level) / 2]
-        undefined = ~np.isfinite(resamples)
-        low, high = np.full((2, len(values)), np.nan)
-        complete = ~undefined.any(axis=1)
-        if complete.any():
-            low[complete], high[complete] = np.quantile(resamples[complete], tails, axis=1)
-        share = undefined.mean(axis=1)
-        for row in np.flatnonzero(~complete & (share <= _MAX_UNDEFINED)):
-            low[row], high[row] = np.quantile(resamples[row][~undefined[row]], tails)
-        missing = ~np.isfinite(centre)
-        low[missing] = high[missing] = np.nan
-        return centre, low, high
 
 
 def _mean(
@@ -207,5 +185,3 @@ def _interval_note(value: float, low: float) -> str | None:
     if np.isfinite(value) and not np.isfinite(low):
         return "no interval: undefined in over 5 % of resamples"
     return None
-
-

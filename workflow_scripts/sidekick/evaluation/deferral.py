@@ -1,10 +1,9 @@
 """Metrics over a whole deferral curve, for every seed of a pair."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from sidekick.evaluation.board import Board
 from sidekick.metrics import (
     deferral_ratio,
     evaluate_deferral,
@@ -25,7 +24,7 @@ def deferral_values(
     answers: Sequence[np.ndarray],
     weights: Sequence[np.ndarray],
     costs: tuple[float, float],
-    board: Board,
+    interval: Callable[[np.ndarray], tuple[float, float, float]],
 ) -> tuple[list[dict[str, np.ndarray]], dict[str, str]]:
     """Score an order of deferral over all deferral ratios.
 
@@ -39,8 +38,9 @@ def deferral_values(
         Per seed (1 + B, n).
     costs
         GMACs of the small and of the large model.
-    board
-        Decides whether the gap between the two is distinguishable from 0.
+    interval
+        From (S, 1 + B) replicates to value, low and high: decides whether the gap between the
+        two models is distinguishable from 0.
 
     Returns
     -------
@@ -51,7 +51,8 @@ def deferral_values(
     small_cost, large_cost = costs
     ratios = [deferral_ratio(share * large_cost, small_cost, large_cost) for share in BUDGETS]
     scored = [
-        evaluate_deferral(*part, ratios) for part in zip(order, small, answers, weights, strict=True)
+        evaluate_deferral(*part, ratios)
+        for part in zip(order, small, answers, weights, strict=True)
     ]
     names = [f"accuracy_budget_{round(100 * share)}" for share in BUDGETS]
     notes = {
@@ -59,7 +60,7 @@ def deferral_values(
         for name, ratio in zip(names, ratios, strict=True)
         if np.isnan(ratio)
     }
-    gap, low, high = board.interval(np.stack([seed.gap for seed in scored]))
+    gap, low, high = interval(np.stack([seed.gap for seed in scored]))
     defined = low > 0 or high < 0
     if not defined:
         notes["s_d"] = f"the models' accuracies do not differ ({gap:+.3f} [{low:.3f}, {high:.3f}])"

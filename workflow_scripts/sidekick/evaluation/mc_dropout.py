@@ -56,7 +56,7 @@ def evaluate_mc_dropout(
 
     control = identity("deterministic")
 
-    def predict(cells: Sequence[Mapping[str, CachedLogits]], weights):
+    def predict(_, cells: Sequence[Mapping[str, CachedLogits]], weights):
         own = [cell[model] for cell in cells]
         certain = [
             mc_dropout.deterministic_probabilities(head, cache.features)
@@ -81,7 +81,9 @@ def evaluate_mc_dropout(
             ]
             matched = [
                 matched_values(prediction.statistics(y), values, w)
-                for prediction, y, values, w in zip(deterministic, labels, kept, weights, strict=True)
+                for prediction, y, values, w in zip(
+                    deterministic, labels, kept, weights, strict=True
+                )
             ]
             suffix = f"interval{round(100 * level)}"
             rival = identity(f"deterministic_at_{suffix}")

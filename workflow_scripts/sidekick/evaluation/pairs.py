@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from sidekick.evaluation.board import Identity
 from sidekick.evaluation.curves import GRID, curve_points
 from sidekick.evaluation.deferral import deferral_values, reference_lines
 from sidekick.evaluation.run import Candidate, Evaluation, Settings, as_list, gmacs_of
-from sidekick.evaluation.single import temperature_row
 from sidekick.logit_cache import CachedLogits
 from sidekick.methods import cascade, controls, duo
 from sidekick.methods.prediction import Prediction
@@ -58,7 +58,7 @@ def evaluate_pairs(
     metrics, curves, fits
         The Parquet files to write.
     """
-    counted = {entry["model"]: entry for entry in map(read_json, as_list(flops))}
+    counted = {entry["facts"]["model"]: entry for entry in map(read_json, as_list(flops))}
     paths = {split: as_list(files) for split, files in logits.items()}
     job = Evaluation(paths, seeds, Settings(**evaluation), facts)
     for partner in counted:
@@ -112,7 +112,7 @@ class _Pair:
             thresholds={ratio: cascade.threshold_for_ratio(confidence, ratio) for ratio in ratios},
         )
 
-    def _candidates(self, cells, weights) -> dict[Identity, Candidate]:
+    def _candidates(self, split, cells, weights) -> dict[Identity, Candidate]:
         rng = self.job.rng()
         large = [cell[self.large].logits.astype(np.float64) for cell in cells]
         small = [cell[self.small].logits.astype(np.float64) for cell in cells]
@@ -144,7 +144,7 @@ class _Pair:
                 ratio, confidence, scaled_small, scaled_large, duos["weighted"], rng
             )
         candidates |= self._whole_curves(
-            confidence, labels, weights, scaled_small, scaled_large, duos["weighted"]
+            split, confidence, labels, weights, scaled_small, scaled_large, duos["weighted"]
         )
         return candidates
 
@@ -171,7 +171,7 @@ class _Pair:
             combined: Candidate(join(duos, masks), gmacs, self.balance, plain),
         }
 
-    def _whole_curves(self, confidence, labels, weights, small, large, duos):
+    def _whole_curves(self, split, confidence, labels, weights, small, large, duos):
         """Give the metrics of deferral curves, over all thresholds."""
         costs = self.small_gmacs, self.large_gmacs
         right = {
@@ -184,6 +184,7 @@ class _Pair:
         random = self._identity("cascade", "random")
         plain = self._identity("cascade", "max_softmax")
         candidates = {}
+        board_interval = partial(self.job.board.interval, split)
         for identity, order, answers, baseline in (
             (random, tied, "large", None),
             (self._identity("cascade", "oracle"), gain_first, "large", random),
@@ -191,7 +192,7 @@ class _Pair:
             (self._identity("duo_cascade", "max_softmax"), confidence, "duo", plain),
         ):
             values, notes = deferral_values(
-                order, right["small"], right[answers], weights, costs, self.job.board
+                order, right["small"], right[answers], weights, costs, board_interval
             )
             candidates[identity] = Candidate(
                 [], None, self.balance, baseline, values=values, notes=notes

@@ -48,15 +48,26 @@ class Candidate:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-# From the seeds' caches and their resampling weights ((1 + B, n) each, ones first) to candidates.
-Predict = Callable[[Sequence[SeedCaches], Sequence[np.ndarray]], Mapping[Identity, Candidate]]
+# From a split's name, the seeds' caches and their resampling weights ((1 + B, n) each, ones first)
+# to candidates.
+Predict = Callable[[str, Sequence[SeedCaches], Sequence[np.ndarray]], Mapping[Identity, Candidate]]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How intervals are made: the config's `evaluation` block."""
+    """How intervals are made: the config's `evaluation` block.
 
-    replicates: int
+    Attributes
+    ----------
+    replicates
+        Resamples by split.
+    level
+        Coverage of the intervals.
+    seed
+        Of the resampling and of the random controls.
+    """
+
+    replicates: Mapping[str, int]
     level: float
     seed: int
 
@@ -87,21 +98,23 @@ class Evaluation:
         self.settings = settings
         self.facts = {key: facts[key] for key in ("benchmark", "dataset")}
         self.caches = {split: _load(paths[split], self.seeds) for split in paths}
-        self._resamplers = {split: self._resampler(split) for split in SPLITS}
-        seed_weights = self._resamplers["test"].seed_weights
+        # A dataset may come without a shift set; its caches then have no rows.
+        self._splits = [split for split in SPLITS if len(_any(self.caches[split]))]
+        self._resamplers = {split: self._resampler(split) for split in self._splits}
+        seed_weights = {split: own.seed_weights for split, own in self._resamplers.items()}
         self.board = Board(self.facts, seed_weights, settings.level)
         self.curves: list[dict] = []
         self.fits: list[dict] = []
 
     def run(self, models: Sequence[str], predict: Predict) -> None:
         """Score the candidates of `predict`, which sees the caches of `models` only."""
-        for split in SPLITS:
+        for split in self._splits:
             caches = [{model: seed[model] for model in models} for seed in self.caches[split]]
             weights = self._weights(split)
             for cells in zip(*map(_cells, caches), strict=True):
                 key = cells[0][0]
                 seeds = [cell for _, cell in cells]
-                candidates = predict(seeds, weights)
+                candidates = predict(split, seeds, weights)
                 self._score(split, key, seeds, weights, candidates)
         self.board.add_shift_means()
 
@@ -163,11 +176,10 @@ class Evaluation:
         self.curves += [{**place, "curve": "reliability", **point} for point in points]
 
     def _resampler(self, split: str) -> Resampler:
-        ids = []
-        for seed in self.caches[split]:
-            _, first = next(iter(next(iter(seed.values())).cells()), (None, None))
-            ids.append([] if first is None else first.sample_ids.tolist())
-        return Resampler(ids, self.settings.replicates, self.settings.seed)
+        # All parts of a shift set hold the same samples, so the first one's ids stand for all.
+        parts = [next(iter(next(iter(seed.values())).cells()))[1] for seed in self.caches[split]]
+        ids = [part.sample_ids.tolist() for part in parts]
+        return Resampler(ids, self.settings.replicates[split], self.settings.seed)
 
     def _weights(self, split: str) -> list[np.ndarray]:
         resampler = self._resamplers[split]
@@ -186,6 +198,10 @@ def _load(paths: Sequence[str], seeds: Sequence[int]) -> list[dict[str, CachedLo
         first = next(iter(caches.values()))
         aligned.append({model: require_same_samples(first, c) for model, c in caches.items()})
     return aligned
+
+
+def _any(seeds: Sequence[SeedCaches]) -> CachedLogits:
+    return next(iter(seeds[0].values()))
 
 
 def _cells(caches: SeedCaches):

@@ -50,7 +50,7 @@ def evaluate_single(
     raw = identity("single", "raw")
     scaled = identity("temperature", "scaled")
 
-    def predict(cells, weights) -> dict[Identity, Candidate]:
+    def predict(_, cells, weights) -> dict[Identity, Candidate]:
         members = [cell[model].logits.astype(np.float64) for cell in cells]
         scaled_predictions = [scale(z, f) for z, f in zip(members, temperatures, strict=True)]
         labels = [cell[model].labels for cell in cells]

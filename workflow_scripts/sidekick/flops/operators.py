@@ -57,7 +57,7 @@ _INTERPOLATION = """
 """
 _REARRANGEMENT = """
     alias broadcast_to clone col2im diff expand_as feature_dropout flip im2col index_select
-    meshgrid movedim new_ones numel ones_like pad pixel_shuffle pixel_unshuffle repeat
+    mT meshgrid movedim new_ones numel ones_like pad pixel_shuffle pixel_unshuffle repeat
     repeat_interleave reshape_as scatter swapaxes tensor_split tile tril triu unflatten unfold
     view_as
 """

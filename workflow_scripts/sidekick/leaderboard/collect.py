@@ -65,7 +65,9 @@ def collect_leaderboard(
     _write_csv(_widen(board), wide)
     points = _gather(curves, models).sort([*KEYS[:3], *KEYS[5:], "curve", "x"])
     write_table(points.to_arrow(), board_curves, facts, dictionary=True)
-    fitted = _gather(fits, models).sort(["dataset", "predictor", "variant", "large", "small", "seed"])
+    fitted = _gather(fits, models).sort(
+        ["dataset", "predictor", "variant", "large", "small", "seed"]
+    )
     _write_csv(fitted, board_fits)
     write_summary(board, models, summary)
 

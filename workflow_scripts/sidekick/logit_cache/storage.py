@@ -211,7 +211,9 @@ def require_same_samples(first: CachedLogits, second: CachedLogits) -> CachedLog
         known = set(first_keys)
         for row, key in enumerate(first_keys):
             if key not in position:
-                raise SidekickError(f"{where}: sample {key} (row {row} of the first) is in one only")
+                raise SidekickError(
+                    f"{where}: sample {key} (row {row} of the first) is in one only"
+                )
         for row, key in enumerate(second_keys):
             if key not in known:
                 raise SidekickError(
@@ -243,7 +245,8 @@ def _check(
     corruption: np.ndarray | None,
     severity: np.ndarray | None,
 ) -> None:
-    if logits.ndim != 2 or logits.shape[0] == 0 or logits.shape[1] == 0:
+    is_shift = corruption is not None
+    if logits.ndim != 2 or logits.shape[1] == 0 or (len(logits) == 0 and not is_shift):
         raise SidekickError(f"{path}: logits of shape {logits.shape}; expected (rows, classes)")
     lengths = {"sample_id": len(sample_ids), "label": len(labels), "logits": len(logits)}
     if corruption is not None and severity is not None:

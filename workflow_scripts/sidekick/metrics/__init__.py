@@ -4,7 +4,7 @@ Every metric takes integer resampling ``weights`` of shape (B, n) and returns B 
 :mod:`sidekick.metrics.weighting`.
 """
 
-from sidekick.metrics.bootstrap import Interval, Resampler, interval, paired_difference
+from sidekick.metrics.bootstrap import Intervals, Resampler, intervals, mean_over_seeds
 from sidekick.metrics.calibration import ReliabilityBins, ece, reliability_bins
 from sidekick.metrics.classification import (
     accuracy,

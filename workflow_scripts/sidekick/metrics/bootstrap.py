@@ -11,7 +11,7 @@ its variance is right on average up to such factors; no bootstrap of crossed dat
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Resampler:
         union = np.unique(np.concatenate(ids))
         self._positions = [np.searchsorted(union, one) for one in ids]
 
-        # Two streams, so that the sample weights do not depend on the number of seeds.
+        # Two streams, so that neither kind of weight depends on how many the other resamples.
         samples_rng, seeds_rng = (
             np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2)
         )
@@ -95,45 +95,33 @@ class Resampler:
         return self._union_weights.take(self._positions[seed_index], axis=1)
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A value with its percentile interval.
+class Intervals(NamedTuple):
+    """Values with their percentile intervals; NaN where undefined.
 
     Parameters
     ----------
-    value, low, high : float
-        NaN where undefined.
-    note : str or None
-        Why something is NaN; None where all is defined.
+    value, low, high : ndarray of float64, shape (...)
     """
 
-    value: float
-    low: float
-    high: float
-    note: str | None
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
-def interval(
-    values: np.ndarray, replicates: np.ndarray, seed_weights: np.ndarray, level: float = 0.95
-) -> Interval:
-    """Return the mean over seeds with its percentile bootstrap interval.
+def mean_over_seeds(values: np.ndarray, seed_weights: np.ndarray) -> np.ndarray:
+    """Average a metric over seeds, in the data as they are and in each replicate.
 
     Parameters
     ----------
-    values : array_like of float, shape (S,)
-        The metric of each seed on the data as they are.
-    replicates : array_like of float, shape (S, B)
-        The metric of each seed under ``Resampler.weights``.
+    values : ndarray of float, shape (..., S, 1 + B)
+        The metric of each seed: on the data as they are, then under ``Resampler.weights``.
     seed_weights : ndarray of int, shape (B, S)
         ``Resampler.seed_weights``.
-    level : float
-        Coverage, within (0, 1).
 
     Returns
     -------
-    Interval
-        All NaN if the value of some seed is undefined. ``low`` and ``high`` NaN if more than 5 % of
-        the replicates are undefined; a replicate is where any seed that it draws is.
+    ndarray of float64, shape (..., 1 + B)
+        NaN where any seed that counts is; a replicate does not care for seeds that it did not draw.
 
     Raises
     ------
@@ -142,67 +130,48 @@ def interval(
 
     Notes
     -----
-    A replicate is the seed-weighted mean. With 3 seeds the resampling of seeds understates their
-    variance by the factor 2/3, (S - 1)/S in general; Owen (2007), "The pigeonhole bootstrap".
+    With 3 seeds the resampling of seeds understates their variance by the factor 2/3,
+    (S - 1)/S in general; Owen (2007), "The pigeonhole bootstrap".
     """
     values = np.asarray(values, dtype=np.float64)
-    replicates = np.asarray(replicates, dtype=np.float64)
-    seeds = values.size
-    if (
-        values.ndim != 1
-        or replicates.shape[:1] != (seeds,)
-        or (seed_weights.shape != replicates.shape[::-1])
-    ):
+    replicates, seeds = seed_weights.shape
+    if values.shape[-2:] != (seeds, replicates + 1):
         raise ValueError(
-            f"values {values.shape}, replicates {replicates.shape} and seed weights "
-            f"{seed_weights.shape} must be (S,), (S, B) and (B, S)"
+            f"values {values.shape} and seed weights {seed_weights.shape} must be "
+            "(..., S, 1 + B) and (B, S)"
         )
-    nan = float("nan")
-    undefined_seeds = np.count_nonzero(~np.isfinite(values))
-    if undefined_seeds:
-        return Interval(nan, nan, nan, f"undefined for {undefined_seeds} of {seeds} seeds")
-    value = float(values.mean())
-
-    missing = ~np.isfinite(replicates.T)
-    undefined = (missing & (seed_weights > 0)).any(axis=1)
+    counts = np.concatenate([np.ones((seeds, 1)), seed_weights.T], axis=1)
     # A seed that a replicate does not draw must not turn it into NaN through 0 * NaN.
-    filled = np.where(missing, 0.0, replicates.T)
-    means = np.einsum("bs,bs->b", filled, seed_weights) / seed_weights.sum(axis=1)
-    share = undefined.mean()
-    if share > _UNDEFINED_SHARE:
-        return Interval(value, nan, nan, f"undefined in {share:.1%} of the bootstrap replicates")
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(means[~undefined], [tail, 1.0 - tail])
-    return Interval(value, float(low), float(high), None)
+    drawn = np.where(counts > 0, values, 0.0)
+    return np.einsum("...sb,sb->...b", drawn, counts) / seeds
 
 
-def paired_difference(
-    values: np.ndarray,
-    replicates: np.ndarray,
-    baseline_values: np.ndarray,
-    baseline_replicates: np.ndarray,
-    seed_weights: np.ndarray,
-    level: float = 0.95,
-) -> Interval:
-    """Return the paired difference to a baseline with its percentile bootstrap interval.
+def intervals(replicates: np.ndarray, level: float = 0.95) -> Intervals:
+    """Give values and percentile bootstrap intervals of many metrics at once.
+
+    For paired differences, subtract the replicates of two predictors first.
 
     Parameters
     ----------
-    values, baseline_values : array_like of float, shape (S,)
-    replicates, baseline_replicates : array_like of float, shape (S, B)
-        Both under the weights of the same :class:`Resampler`.
-    seed_weights : ndarray of int, shape (B, S)
+    replicates : ndarray of float, shape (M, 1 + B)
+        Each metric in the data as they are, then in each replicate.
     level : float
+        Coverage, within (0, 1).
 
     Returns
     -------
-    Interval
-        Of value minus baseline; undefined where either is, as in :func:`interval`.
-
-    Raises
-    ------
-    ValueError
-        Shapes do not match.
+    Intervals
+        Of shape (M,). The bounds are NaN where the value is, and where more than 5 % of the
+        replicates are undefined.
     """
-    difference = np.subtract(values, baseline_values)
-    return interval(difference, np.subtract(replicates, baseline_replicates), seed_weights, level)
+    value, resampled = replicates[:, 0], replicates[:, 1:]
+    tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
+    low, high = np.full((2, len(value)), np.nan)
+    missing = ~np.isfinite(resampled)
+    complete = np.isfinite(value) & ~missing.any(axis=1)
+    if complete.any():
+        low[complete], high[complete] = np.quantile(resampled[complete], tails, axis=1)
+    partial = np.isfinite(value) & ~complete & (missing.mean(axis=1) <= _UNDEFINED_SHARE)
+    for row in np.flatnonzero(partial):
+        low[row], high[row] = np.quantile(resampled[row, ~missing[row]], tails)
+    return Intervals(value, low, high)

@@ -1,17 +1,25 @@
 """Overlap of the confidence densities of correct and of wrong samples."""
 
 import numpy as np
-from scipy import fft, sparse
+from scipy import sparse
 
 from sidekick.errors import SidekickError
-from sidekick.metrics.weighting import check_weights, replicate_blocks, weighted_sums
+from sidekick.metrics.weighting import (
+    check_weights,
+    ratio,
+    replicate_blocks,
+    unit_weights,
+    weighted_sums,
+)
 
-# Steps of 1/1024: a fifth of the smallest bandwidth, so that neither the grid nor the binning of
-# samples onto it shows in the integral.
-_INTERVALS = 1024
+# Densities are evaluated on a grid of steps of a fifth of the smallest bandwidth.
+_INTERVALS = 512
+# More samples than this are first binned linearly onto as many steps, which moves the overlap of
+# so many samples by less than 1e-5.
+_BINS = 1024
 # Samples of (nearly) equal confidence still need a density. Narrower kernels would only resolve
 # how the confidences round.
-_SMALLEST_BANDWIDTH = 0.005
+_SMALLEST_BANDWIDTH = 0.01
 
 
 def density_overlap(
@@ -47,18 +55,16 @@ def density_overlap(
     -----
     Rabanser et al. (2025), "Gatekeeper", who leave the estimator open. Here: Gaussian kernel,
     Scott bandwidth per class, mass reflected at 0 and 1 (which also makes each density integrate
-    to one on [0, 1]), samples binned linearly onto 1,025 grid points, trapezoid rule. The bandwidth
-    stays fixed over replicates, so their spread describes the samples and not the smoothing.
+    to one on [0, 1]), trapezoid rule on 513 points. The bandwidth stays fixed over replicates, so
+    their spread describes the samples and not the smoothing.
     """
     confidence, correct = _check(confidence, correct)
-    n = confidence.size
-    weights = check_weights(weights, n)
-    columns = _grid_columns(confidence, correct)
-    damping = _damping(bandwidths or scott_bandwidths(confidence, correct))
+    weights = check_weights(weights, confidence.size)
+    estimators = _estimators(confidence, correct, bandwidths)
     result = np.empty(weights.shape[0])
-    for rows in replicate_blocks(weights.shape[0], max(n, columns.shape[1])):
-        densities = _densities(weighted_sums(weights[rows], columns), damping)
-        result[rows] = _integral(densities.min(axis=1))
+    for rows in replicate_blocks(weights.shape[0], max(confidence.size, _BINS)):
+        densities = [estimator.densities(weights[rows]) for estimator in estimators]
+        result[rows] = np.trapezoid(np.minimum(*densities), dx=1.0 / _INTERVALS, axis=-1)
     return result
 
 
@@ -75,7 +81,7 @@ def confidence_densities(
 
     Returns
     -------
-    grid, density_correct, density_wrong : ndarray of float64, shape (1025,)
+    grid, density_correct, density_wrong : ndarray of float64, shape (513,)
         Each density has trapezoid area 1, or is NaN throughout where its class is empty.
 
     Raises
@@ -84,8 +90,8 @@ def confidence_densities(
         A confidence lies outside [0, 1].
     """
     confidence, correct = _check(confidence, correct)
-    counts = _grid_columns(confidence, correct).sum(axis=0)[None]
-    densities = _densities(counts, _damping(scott_bandwidths(confidence, correct)))[0]
+    once = unit_weights(confidence.size)
+    densities = [e.densities(once)[0] for e in _estimators(confidence, correct, None)]
     return np.linspace(0.0, 1.0, _INTERVALS + 1), densities[0], densities[1]
 
 
@@ -100,7 +106,7 @@ def scott_bandwidths(confidence: np.ndarray, correct: np.ndarray) -> tuple[float
     Returns
     -------
     tuple of float
-        At least 0.005 each, which is also the value for fewer than two samples.
+        At least 0.01 each, which is also the value for fewer than two samples.
     """
 
     def scott(sample: np.ndarray) -> float:
@@ -121,40 +127,56 @@ def _check(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.
     return confidence, np.asarray(correct, dtype=bool)
 
 
-def _grid_columns(confidence: np.ndarray, correct: np.ndarray) -> sparse.csc_array:
-    """Spread each sample over its two neighbouring grid points: (n, 2 x 1025), correct first."""
-    n = confidence.size
-    position = confidence * _INTERVALS
-    left = np.minimum(position.astype(np.intp), _INTERVALS - 1)
+class _Density:
+    """The density of one class in any replicate.
+
+    A Gaussian with all its reflections at 0 and 1 is a cosine series,
+    1 + 2 sum_k exp(-(pi k h)^2 / 2) cos(pi k x_i) cos(pi k x), of which the bandwidth h leaves few
+    terms. So replicates cost two small matrix products and no kernel is evaluated.
+    """
+
+    def __init__(self, confidence: np.ndarray, members: np.ndarray, bandwidth: float):
+        self._members = members
+        own = confidence[members]
+        self._bins = _bin_columns(own) if own.size > _BINS else None
+        points = own if self._bins is None else np.linspace(0.0, 1.0, _BINS + 1)
+        # Beyond this frequency the damping is below 1e-9.
+        terms = int(np.ceil(np.sqrt(-2.0 * np.log(1e-9)) / (np.pi * bandwidth)))
+        frequency = np.pi * np.arange(1, terms + 1)
+        grid = np.linspace(0.0, 1.0, _INTERVALS + 1)
+        self._analysis = np.cos(np.multiply.outer(points, frequency))
+        self._analysis *= 2.0 * np.exp(-0.5 * (bandwidth * frequency) ** 2)
+        self._synthesis = np.cos(np.multiply.outer(frequency, grid))
+
+    def densities(self, weights: np.ndarray) -> np.ndarray:
+        """Return the density of each replicate, (b, 513); NaN where the class is empty."""
+        own = weights[:, self._members].astype(np.float64)
+        total = own.sum(axis=1, keepdims=True)
+        if self._bins is not None:
+            own = weighted_sums(weights[:, self._members], self._bins)
+        waves = (own @ self._analysis) @ self._synthesis
+        # The series may undershoot 0 by rounding where there is no sample near.
+        return np.maximum(1.0 + ratio(waves, total), 0.0)
+
+
+def _estimators(
+    confidence: np.ndarray, correct: np.ndarray, bandwidths: tuple[float, float] | None
+) -> list[_Density]:
+    widths = bandwidths or scott_bandwidths(confidence, correct)
+    classes = np.flatnonzero(correct), np.flatnonzero(~correct)
+    return [_Density(confidence, *part) for part in zip(classes, widths, strict=True)]
+
+
+def _bin_columns(values: np.ndarray) -> sparse.csc_array:
+    """Spread each value over its two neighbouring grid points, (n, 1025)."""
+    position = values * _BINS
+    left = np.minimum(position.astype(np.intp), _BINS - 1)
     share = position - left
-    column = left + np.where(correct, 0, _INTERVALS + 1)
-    samples = np.arange(n)
+    rows = np.arange(values.size)
     return sparse.csc_array(
         (
             np.concatenate([1.0 - share, share]),
-            (np.concatenate([samples, samples]), np.concatenate([column, column + 1])),
+            (np.concatenate([rows, rows]), np.concatenate([left, left + 1])),
         ),
-        shape=(n, 2 * (_INTERVALS + 1)),
+        shape=(values.size, _BINS + 1),
     )
-
-
-def _damping(bandwidths: tuple[float, float]) -> np.ndarray:
-    """Return the cosine transform of each Gaussian kernel, shape (2, 1025)."""
-    frequency = np.pi * np.arange(_INTERVALS + 1)
-    return np.exp(-0.5 * np.multiply.outer(bandwidths, frequency) ** 2)
-
-
-def _densities(counts: np.ndarray, damping: np.ndarray) -> np.ndarray:
-    """Smooth counts on the grid, (b, 2 x 1025), into densities, (b, 2, 1025)."""
-    counts = counts.reshape(-1, 2, _INTERVALS + 1)
-    total = counts.sum(axis=2, keepdims=True)
-    # In the cosine basis a Gaussian with all its reflections at 0 and 1 is a product. A count at a
-    # boundary meets its own mirror image, hence counts double.
-    counts[:, :, [0, -1]] *= 2.0
-    smooth = fft.idct(fft.dct(counts, type=1, axis=2) * damping, type=1, axis=2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.maximum(smooth, 0.0) * (_INTERVALS / total)
-
-
-def _integral(density: np.ndarray) -> np.ndarray:
-    return np.trapezoid(density, dx=1.0 / _INTERVALS, axis=-1)

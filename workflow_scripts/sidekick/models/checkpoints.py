@@ -81,7 +81,8 @@ def describe(path: str | Path) -> Description:
     SidekickError
         If the file is missing, damaged or not one of ours; the message names it.
     """
-    return _description(path, _read(path)[0])[0]
+    metadata, _ = _read(path, with_tensors=False)
+    return _description(path, metadata)[0]
 
 
 def load_model(path: str | Path, device: torch.device) -> nn.Module:
@@ -120,9 +121,7 @@ def load_model(path: str | Path, device: torch.device) -> nn.Module:
     return model.to(device, memory_format=torch.channels_last).eval()
 
 
-def _read(
-    path: str | Path, with_tensors: bool = False
-) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+def _read(path: str | Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys() if with_tensors else ()
@@ -152,5 +151,6 @@ def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].numpy().tobytes())
+        # As bytes, since numpy lacks some of torch's types.
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

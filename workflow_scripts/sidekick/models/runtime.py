@@ -39,8 +39,9 @@ def reproducible(device: torch.device, threads: int, seed: int) -> Iterator[None
     """Run a block with deterministic kernels, `threads` threads and a seeded generator.
 
     Results are then equal, bit for bit, on the same machine with the same number of threads. On
-    CUDA float32 means float32: convolutions would otherwise round to TF32. The caller's settings
-    and random state come back afterwards.
+    CUDA some networks need an operator that has no deterministic kernel; torch then warns (in the
+    job's log) where on the CPU it would refuse. Float32 means float32 on CUDA too: convolutions
+    would otherwise round to TF32. The caller's settings and random state come back afterwards.
 
     Parameters
     ----------
@@ -55,6 +56,7 @@ def reproducible(device: torch.device, threads: int, seed: int) -> Iterator[None
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads_before = torch.get_num_threads()
     deterministic_before = torch.are_deterministic_algorithms_enabled()
+    warn_only_before = torch.is_deterministic_algorithms_warn_only_enabled()
     devices = [torch.cuda.current_device()] if device.type == "cuda" else []
     with (
         torch.random.fork_rng(devices),
@@ -63,10 +65,10 @@ def reproducible(device: torch.device, threads: int, seed: int) -> Iterator[None
         ),
     ):
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
         torch.manual_seed(seed)
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(deterministic_before)
+            torch.use_deterministic_algorithms(deterministic_before, warn_only=warn_only_before)
             torch.set_num_threads(threads_before)

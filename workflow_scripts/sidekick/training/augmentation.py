@@ -33,7 +33,7 @@ def augment(images: Tensor, settings: Mapping[str, float], generator: torch.Gene
 
 
 def _translate(images: Tensor, shift: int, generator: torch.Generator) -> Tensor:
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     moves = torch.randint(-shift, shift + 1, (2, count, 1), generator=generator)
     rows = (torch.arange(height) + moves[0]).clamp(0, height - 1).to(images.device)
     columns = (torch.arange(width) + moves[1]).clamp(0, width - 1).to(images.device)
