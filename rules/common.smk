@@ -19,7 +19,9 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(16 * 2**30))
 try:
     for path in workflow.overwrite_configfiles or ["config.yaml"]:
         settings.check_file(path)
-    settings.validate(config, Path(workflow.basedir) / "rules/schemas/config.schema.yaml")
+    settings.validate(
+        config, Path(workflow.basedir) / "rules/schemas/config.schema.yaml"
+    )
 except SidekickError as error:
     raise WorkflowError(f"Configuration: {error}") from None
 
@@ -49,7 +51,9 @@ def library_code(*rooms):
     Snakemake does not track what a script imports. Costly rules carry a `revision` instead.
     """
     shared = [LIBRARY / "artifacts.py", LIBRARY / "errors.py"]
-    files = [path for room in rooms for path in sorted((LIBRARY / room).glob("**/*.py"))]
+    files = [
+        path for room in rooms for path in sorted((LIBRARY / room).glob("**/*.py"))
+    ]
     return [str(path) for path in shared + files]
 
 
@@ -83,7 +87,12 @@ def logits(dataset, models, recipe):
     pattern = "results/logits/{dataset}/{model}/{recipe}/seed{seed}/{split}.parquet"
     return {
         split: expand(
-            pattern, dataset=dataset, model=models, recipe=recipe, seed=SEEDS, split=split
+            pattern,
+            dataset=dataset,
+            model=models,
+            recipe=recipe,
+            seed=SEEDS,
+            split=split,
         )
         for split in ("val", "test", "shift")
     }
@@ -107,7 +116,9 @@ def pair_models(wildcards):
 
 def pair_inputs(wildcards):
     models = pair_models(wildcards)
-    flops = expand("results/flops/{dataset}/{model}.json", model=models, allow_missing=True)
+    flops = expand(
+        "results/flops/{dataset}/{model}.json", model=models, allow_missing=True
+    )
     return {
         **logits(wildcards.dataset, models, "finetune"),
         "flops": expand(flops, dataset=wildcards.dataset),
@@ -118,8 +129,16 @@ def evaluation_tables(name):
     """One kind of table of every evaluation job on the board."""
     folder = "results/evaluation"
     return (
-        expand(f"{folder}/single/{{dataset}}/{{model}}/{name}", dataset=DATASETS, model=MODELS)
-        + expand(f"{folder}/pairs/{{dataset}}/{{model}}/{name}", dataset=DATASETS, model=MODELS[1:])
+        expand(
+            f"{folder}/single/{{dataset}}/{{model}}/{name}",
+            dataset=DATASETS,
+            model=MODELS,
+        )
+        + expand(
+            f"{folder}/pairs/{{dataset}}/{{model}}/{name}",
+            dataset=DATASETS,
+            model=MODELS[1:],
+        )
         + expand(
             f"{folder}/mc_dropout/{{dataset}}/{{model}}/{name}",
             dataset=DATASETS,

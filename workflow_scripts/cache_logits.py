@@ -15,7 +15,6 @@ def main(job):
             seed=int(job.wildcards.seed),
             device=job_device(job),
             threads=job.threads,
-            batch_size=256,
             facts=job.params.facts,
         )
 

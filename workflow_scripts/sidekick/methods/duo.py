@@ -49,7 +49,7 @@ def uq_only(large: np.ndarray, small: np.ndarray, fit: WeightFit) -> Prediction:
 
 
 def weighted_as_released(large: np.ndarray, small: np.ndarray, fit: WeightFit) -> Prediction:
-    """The `weighted` answer with the uncertainty that the authors' released code computes.
+    """Give the `weighted` answer with the uncertainty of the authors' released code.
 
     The code ranks samples by the duo's probability of the *large model's* class, which is not the
     paper's formula. It is kept for reproduction only.

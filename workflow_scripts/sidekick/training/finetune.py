@@ -78,6 +78,7 @@ def finetune(
             "recipe": dict(recipe),
             "seed": seed,
             "data": data.fingerprint,
+            "facts": dict(facts),
             "versions": [__version__, torch.__version__],
         }
         resume = ResumeFile(checkpoint, identity)

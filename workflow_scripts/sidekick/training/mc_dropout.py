@@ -82,6 +82,7 @@ def train_mc_dropout(
             "recipe": dict(recipe),
             "seed": seed,
             "data": data.fingerprint,
+            "facts": dict(facts),
             "versions": [__version__, torch.__version__],
         }
         resume = ResumeFile(output, identity)

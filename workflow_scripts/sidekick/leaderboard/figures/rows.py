@@ -1,0 +1,136 @@
+"""Which rows of the board a figure shows, and what they say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+# Variants that nobody would deploy: they know the labels, or nothing, or reproduce an old mistake.
+CONTROLS = "oracle|noise|random"
+REPRODUCTION = "weighted_as_released"
+
+
+class Pair(NamedTuple):
+    """A large model and its sidekick."""
+
+    large: str
+    small: str
+    balance: float
+
+
+@dataclass(frozen=True)
+class Board:
+    """One dataset's part of the leaderboard.
+
+    Attributes
+    ----------
+    dataset
+        Its name.
+    metrics, curves
+        Its rows of the leaderboard and of the curves.
+    level
+        Coverage of the intervals.
+    """
+
+    dataset: str
+    metrics: pl.DataFrame
+    curves: pl.DataFrame
+    level: float
+
+    @cached_property
+    def test(self) -> pl.DataFrame:
+        """The rows on clean test data."""
+        return self.metrics.filter(pl.col("split") == "test")
+
+    @cached_property
+    def shift(self) -> pl.DataFrame:
+        """The rows that average over corruptions; a null severity averages over these, too."""
+        return self.metrics.filter((pl.col("split") == "shift") & (pl.col("corruption") == "mean"))
+
+    @cached_property
+    def models(self) -> list[str]:
+        """All models, the largest first."""
+        single = self.test.filter(pl.col("predictor") == "single")
+        costs = single.group_by("large").agg(pl.col("gmacs").max())
+        return costs.sort(["gmacs", "large"], descending=[True, False])["large"].to_list()
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """All pairs, the smallest FLOPs balance first."""
+        columns = ["flops_balance", "large", "small"]
+        rows = self.test.filter(pl.col("small").is_not_null()).select(columns).unique()
+        return [Pair(large, small, balance) for balance, large, small in rows.sort(columns).rows()]
+
+    @cached_property
+    def main_pair(self) -> Pair | None:
+        """The largest model with its smallest sidekick: chosen by cost alone, not by result."""
+        return next((pair for pair in self.pairs if pair.large == self.models[0]), None)
+
+    def rows(self, metric: str) -> pl.DataFrame:
+        """Give the test rows of a metric that have a value."""
+        return self.test.filter((pl.col("metric") == metric) & pl.col("value").is_finite())
+
+    def compared(self, metric: str) -> pl.DataFrame:
+        """Give the test rows of a metric that have a difference to a matched control."""
+        return self.rows(metric).filter(pl.col("delta").is_finite())
+
+
+def pick(
+    rows: pl.DataFrame, predictor: str, variant: str, large: str, small: str | None = None
+) -> pl.DataFrame:
+    """Give the rows of one predictor."""
+    return rows.filter(
+        (pl.col("predictor") == predictor)
+        & (pl.col("variant") == variant)
+        & (pl.col("large") == large)
+        & pl.col("small").eq_missing(small)
+    )
+
+
+def operating_points(rows: pl.DataFrame, predictor: str = "duo_cascade") -> list[str]:
+    """Give the variants of cascades with a chosen threshold, the fewest deferrals first."""
+    own = rows.filter(pl.col("predictor") == predictor)["variant"].unique()
+    kept = own.filter(own.str.contains(r"^max_softmax_defer\d+$"))
+    return sorted(kept, key=lambda variant: int(variant.rpartition("defer")[2]))
+
+
+def verdict(low: float | None, high: float | None, higher_is_better: bool) -> str:
+    """Judge a difference by its interval: `better`, `worse`, or `none` where that includes 0."""
+    if low is None or high is None or not (low > 0 or high < 0):
+        return "none"
+    return "better" if (low > 0) == higher_is_better else "worse"
+
+
+def verdicts(rows: pl.DataFrame) -> list[str]:
+    """Judge the difference of every row."""
+    columns = rows.select("delta_low", "delta_high", "higher_is_better")
+    return [verdict(*row) for row in columns.iter_rows()]
+
+
+def improvements(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give each row's difference and interval with the sign that makes up the better direction."""
+    sign = np.where(rows["higher_is_better"].to_numpy(), 1.0, -1.0)
+    ends = [sign * rows[name].to_numpy() for name in ("delta_low", "delta_high")]
+    return sign * rows["delta"].to_numpy(), np.minimum(*ends), np.maximum(*ends)
+
+
+def pareto_front(cost: Sequence[float], loss: Sequence[float]) -> np.ndarray:
+    """Find the points that no other point beats in both coordinates.
+
+    Parameters
+    ----------
+    cost, loss
+        (n,) each; lower is better. Of equal points the first is kept.
+
+    Returns
+    -------
+    ndarray
+        Indices, by rising cost and falling loss.
+    """
+    cost, loss = np.asarray(cost, float), np.asarray(loss, float)
+    order = np.lexsort((loss, cost))
+    best = np.minimum.accumulate(loss[order])
+    return order[np.diff(best, prepend=np.inf) < 0]

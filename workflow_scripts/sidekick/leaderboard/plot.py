@@ -1,0 +1,70 @@
+"""Draw the figures of the leaderboard."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.style
+import polars as pl
+from matplotlib.figure import Figure
+
+from sidekick.artifacts import atomic_path, read_table
+from sidekick.errors import SidekickError
+from sidekick.leaderboard.figures import DRAW
+from sidekick.leaderboard.figures.rows import Board
+
+_STYLE = Path(__file__).with_name("style.mplstyle")
+
+
+def plot_leaderboard(
+    *, leaderboard: str, curves: str, outputs: Sequence[str], level: float
+) -> None:
+    """Draw each figure of each dataset once and save it in all formats asked for.
+
+    Parameters
+    ----------
+    leaderboard, curves
+        The board's tables.
+    outputs
+        Paths `…/{dataset}/{figure}.{format}` with a figure of `sidekick.leaderboard.FIGURES` and
+        the format `svg` or `png`.
+    level
+        Coverage of the intervals in the tables, to say so in the figures.
+
+    Raises
+    ------
+    SidekickError
+        If an output names a figure that does not exist or a dataset that is not on the board.
+    """
+    metrics = pl.DataFrame(read_table(leaderboard))
+    points = pl.DataFrame(read_table(curves))
+    wanted: dict[tuple[str, str], list[Path]] = {}
+    for path in map(Path, outputs):
+        wanted.setdefault((path.parent.name, path.stem), []).append(path)
+    boards: dict[str, Board] = {}
+    with matplotlib.style.context(["default", _STYLE]):
+        for (dataset, figure), paths in wanted.items():
+            if figure not in DRAW:
+                raise SidekickError(f"{paths[0]}: no figure '{figure}'; there are {list(DRAW)}")
+            if dataset not in boards:
+                boards[dataset] = _board(dataset, metrics, points, level, leaderboard)
+            drawn = DRAW[figure](boards[dataset])
+            for path in paths:
+                _save(drawn, path)
+
+
+def _board(
+    dataset: str, metrics: pl.DataFrame, points: pl.DataFrame, level: float, source: str
+) -> Board:
+    own = metrics.filter(pl.col("dataset") == dataset)
+    if own.is_empty():
+        raise SidekickError(f"{source}: no rows of dataset '{dataset}'")
+    return Board(dataset, own, points.filter(pl.col("dataset") == dataset), level)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    # No date and no version of matplotlib in the file: the same board gives the same bytes.
+    kind = path.suffix.removeprefix(".")
+    stamps = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+    described = {"Title": figure.get_label(), "Description": figure.get_gid()}
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=kind, metadata=stamps[kind] | described)
