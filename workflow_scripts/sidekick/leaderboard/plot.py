@@ -5,11 +5,11 @@ from pathlib import Path
 
 import matplotlib.style
 import polars as pl
-from matplotlib.figure import Figure
 
 from sidekick.artifacts import atomic_path, read_table
 from sidekick.errors import SidekickError
 from sidekick.leaderboard.figures import DRAW
+from sidekick.leaderboard.figures.layout import Drawing
 from sidekick.leaderboard.figures.rows import Board
 
 _STYLE = Path(__file__).with_name("style.mplstyle")
@@ -47,9 +47,9 @@ def plot_leaderboard(
                 raise SidekickError(f"{paths[0]}: no figure '{figure}'; there are {list(DRAW)}")
             if dataset not in boards:
                 boards[dataset] = _board(dataset, metrics, points, level, leaderboard)
-            drawn = DRAW[figure](boards[dataset])
+            drawing = DRAW[figure](boards[dataset])
             for path in paths:
-                _save(drawn, path)
+                _save(drawing, path)
 
 
 def _board(
@@ -61,10 +61,10 @@ def _board(
     return Board(dataset, own, points.filter(pl.col("dataset") == dataset), level)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(drawing: Drawing, path: Path) -> None:
     # No date and no version of matplotlib in the file: the same board gives the same bytes.
     kind = path.suffix.removeprefix(".")
     stamps = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
-    described = {"Title": figure.get_label(), "Description": figure.get_gid()}
+    described = {"Title": drawing.title, "Description": drawing.caption}
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=kind, metadata=stamps[kind] | described)
+        drawing.figure.savefig(temporary, format=kind, metadata=stamps[kind] | described)

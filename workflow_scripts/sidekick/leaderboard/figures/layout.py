@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -29,14 +30,20 @@ def new_figure(height: float, width: float = TEXT_WIDTH) -> Figure:
     return figure
 
 
-def annotate(figure: Figure, title: str, caption: Iterable[str]) -> Figure:
-    """Add a title above and a caption below; the figure grows by what they need.
+class Drawing(NamedTuple):
+    """A figure and what it says in words, for the files' metadata."""
 
-    Both are kept as the figure's label and gid as well, for the files' metadata.
-    """
+    figure: Figure
+    title: str
+    caption: str
+
+
+def annotate(figure: Figure, title: str, caption: Iterable[str]) -> Drawing:
+    """Add a title above and a caption below; the figure grows by what they need."""
+    words = " ".join(caption)
     width, body = figure.get_size_inches()
     head = _wrap(title, width, _TITLE, _BOLD_LETTER)
-    foot = _wrap(" ".join(caption), width, _CAPTION, _LETTER)
+    foot = _wrap(words, width, _CAPTION, _LETTER)
     above = _block_height(head, _TITLE) + _MARGIN
     below = _block_height(foot, _CAPTION) + _MARGIN
     height = above + body + below
@@ -49,12 +56,10 @@ def annotate(figure: Figure, title: str, caption: Iterable[str]) -> Figure:
     figure.get_layout_engine().set(
         rect=(0, below / height, 1, body / height), w_pad=0.05, h_pad=0.05
     )
-    figure.set_label(title)
-    figure.set_gid(" ".join(caption))
-    return figure
+    return Drawing(figure, title, words)
 
 
-def empty_figure(title: str, sentence: str) -> Figure:
+def empty_figure(title: str, sentence: str) -> Drawing:
     """Say why there is nothing to draw."""
     figure = new_figure(1.2)
     axes = figure.add_subplot()
