@@ -31,7 +31,7 @@ format: $(VENV)/.test ## Rewrite code in the project's style
 	$(BIN)/snakefmt Snakefile rules
 
 bench: $(VENV)/.test ## Measure speed against peers, in one run
-	$(BIN)/python -m benchmarks
+	PYTHONPATH=workflow_scripts $(BIN)/python -m benchmarks
 
 lock: ## Make the lock files anew from requirements/*.in (needs uv)
 	cd requirements && for name in run test; do \

@@ -1,0 +1,50 @@
+"""Measure a function in a process of its own: seconds and extra memory."""
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Median seconds of the timed rounds, and peak memory above what the inputs took."""
+
+    seconds: float
+    megabytes: float
+
+
+def measure(make: Callable[..., Callable[[], object]], *arguments, rounds: int = 3) -> Measurement:
+    """Run `make(*arguments)` once untimed, then time what it returns.
+
+    Parameters
+    ----------
+    make
+        Builds the inputs and returns a function without arguments to time.
+    arguments
+        Passed to `make`; they must pickle.
+    rounds
+        Timed calls, after one that is not counted (imports, first-touch of memory).
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_measure, (make, arguments, rounds))
+
+
+def _measure(make, arguments, rounds: int) -> Measurement:
+    function = make(*arguments)
+    before = _peak_megabytes()
+    function()
+    extra = _peak_megabytes() - before
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return Measurement(statistics.median(seconds), extra)
+
+
+def _peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
