@@ -2,12 +2,9 @@ from snakemake.utils import min_version
 
 min_version("9.19")
 
-# A configuration given with --configfile replaces config.yaml; Snakemake would merge the two.
-if not workflow.overwrite_configfiles:
 
-    configfile: "config.yaml"
-
-
+# Reads and checks config.yaml, or what --configfile names.
+include: "rules/config.smk"
 include: "rules/common.smk"
 include: "rules/datasets.smk"
 include: "rules/train.smk"
@@ -25,7 +22,7 @@ rule all:
 
 
 onstart:
-    hold_run_lock()
+    start_run()
 
 
 onsuccess:

@@ -1,37 +1,48 @@
+import hashlib
+import json
 import os
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
-LIBRARY = Path(workflow.basedir) / "workflow_scripts" / "sidekick"
-sys.path.insert(0, str(LIBRARY.parent))
-
-from sidekick import config as settings
 from sidekick import leaderboard, run_lock
-from sidekick.errors import SidekickError
+from sidekick.datasets import get_dataset
 
 # Large CPU steps of PyTorch spend most of their time on page faults when every tensor is returned
 # to the system at once; jobs inherit these.
 os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(16 * 2**30))
 
-try:
-    for path in workflow.overwrite_configfiles or ["config.yaml"]:
-        settings.check_file(path)
-    settings.validate(
-        config, Path(workflow.basedir) / "rules/schemas/config.schema.yaml"
-    )
-except SidekickError as error:
-    raise WorkflowError(f"Configuration: {error}") from None
-
+STATE = Path(".snakemake")
 if workflow.is_main_process:
-    run_lock.clear_stale(Path(".snakemake"))
+    if run_lock.claim(STATE) and run_lock.clear_stale(STATE):
+        logger.info("Removing what a killed run left: its lock and temporary files")
+        run_lock.clear_temporary(Path("results"))
+    if workflow.output_settings.dryrun:
+        run_lock.release()
 
-DATASETS = list(config["datasets"])
-MODELS = list(config["models"])
-SEEDS = config["seeds"]
-MC_DROPOUT_MODELS = config.get("mc_dropout", {}).get("models", [])
+
+def known_models():
+    """All models that ever were in this folder, the oldest first."""
+    return json.loads(KNOWN_MODELS.read_text()) if KNOWN_MODELS.exists() else []
+
+
+def sorted_keys(block):
+    """Snakemake compares params by their representation: re-ordered keys are no change."""
+    if isinstance(block, dict):
+        return {key: sorted_keys(block[key]) for key in sorted(block)}
+    return block
+
+
+KNOWN_MODELS = Path("results/evaluation/pairs/models.json")
+DATASETS = sorted(config["datasets"])
+# By age, not by place in the config: the order decides which job holds a pair, and a model that
+# is moved would be in pairs that were evaluated twice or never.
+MODELS = sorted(config["models"], key=(known_models() + list(config["models"])).index)
+SEEDS = sorted(config["seeds"])
+MC_DROPOUT_MODELS = sorted(config.get("mc_dropout", {}).get("models", []))
+EVALUATION = sorted_keys(config["evaluation"])
 REVISIONS = settings.REVISIONS
 FIGURES = leaderboard.FIGURES
 GPUS = int(config["compute"]["device"] == "cuda")
@@ -46,20 +57,33 @@ wildcard_constraints:
 
 
 def library_code(*rooms):
-    """The files of the library's rooms that a cheap rule depends on, to list as its input.
+    """A fingerprint of the library's rooms that a cheap rule depends on, as its param `code`.
 
-    Snakemake does not track what a script imports. Costly rules carry a `revision` instead.
+    Snakemake does not track what a script imports. Unlike modules listed as inputs, a fingerprint
+    does not mind touched files or a moved folder, and keeps the list of jobs readable. Costly
+    rules carry a `revision` instead.
     """
-    shared = [LIBRARY / "artifacts.py", LIBRARY / "errors.py"]
-    files = [
-        path for room in rooms for path in sorted((LIBRARY / room).glob("**/*.py"))
-    ]
-    return [str(path) for path in shared + files]
+    files = [LIBRARY / "artifacts.py", LIBRARY / "errors.py"]
+    for room in rooms:
+        files += sorted((LIBRARY / room).rglob("*"))
+    digest = hashlib.sha256()
+    for path in files:
+        if path.suffix in (".py", ".mplstyle"):
+            digest.update(f"{path.relative_to(LIBRARY)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def facts(wildcards):
     """What every artifact of a job records about its origin."""
-    return {"benchmark": config["benchmark"], **dict(sorted(wildcards.items()))}
+    dataset = get_dataset(config["datasets"][wildcards.dataset]["source"])
+    known = {
+        "benchmark": config["benchmark"],
+        "dataset_revision": dataset.revision,
+        "classes": len(dataset.classes),
+    }
+    if "model" in wildcards.keys():
+        known["architecture"] = config["models"][wildcards.model]["architecture"]
+    return dict(sorted({**known, **wildcards}.items()))
 
 
 def dataset_recipe(wildcards):
@@ -107,9 +131,9 @@ def mc_dropout_logits(wildcards):
 
 
 def pair_models(wildcards):
-    """A model and its partners: the models that are listed before it.
+    """A model and its partners: the models that came before it.
 
-    So a model that is appended brings one pair job and leaves the others as they are.
+    So a new model brings one pair job and leaves the others as they are.
     """
     return MODELS[: MODELS.index(wildcards.model) + 1]
 
@@ -147,8 +171,19 @@ def evaluation_tables(name):
     )
 
 
-def hold_run_lock():
-    run_lock.hold(Path(".snakemake"))
+def start_run():
+    """Refuse a second run in this folder; remember the order of the models."""
+    if workflow.execution_settings.lock and not run_lock.claim(STATE, patience=3):
+        sys.exit(
+            f"Error: another run (process {run_lock.holder(STATE)}) is at work in this folder. "
+            "Wait for it to end, or work in another folder with --directory"
+        )
+    known = known_models()
+    if new := [model for model in MODELS if model not in known]:
+        KNOWN_MODELS.parent.mkdir(parents=True, exist_ok=True)
+        temporary = KNOWN_MODELS.with_name(f".{KNOWN_MODELS.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(known + new))
+        temporary.replace(KNOWN_MODELS)
 
 
 def print_summary():

@@ -2,7 +2,6 @@ rule evaluate_single:
     input:
         unpack(single_logits),
         flops=rules.count_flops.output.flops,
-        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
     output:
         metrics="results/evaluation/single/{dataset}/{model}/metrics.parquet",
         curves="results/evaluation/single/{dataset}/{model}/curves.parquet",
@@ -15,8 +14,9 @@ rule evaluate_single:
         "../envs/evaluate.yaml"
     params:
         seeds=SEEDS,
-        evaluation=config["evaluation"],
+        evaluation=EVALUATION,
         facts=facts,
+        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
     script:
         "../workflow_scripts/evaluate_single.py"
 
@@ -24,7 +24,6 @@ rule evaluate_single:
 rule evaluate_pairs:
     input:
         unpack(pair_inputs),
-        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
     output:
         metrics="results/evaluation/pairs/{dataset}/{model}/metrics.parquet",
         curves="results/evaluation/pairs/{dataset}/{model}/curves.parquet",
@@ -38,8 +37,9 @@ rule evaluate_pairs:
     params:
         seeds=SEEDS,
         deferral_ratios=config["cascade"]["deferral_ratios"],
-        evaluation=config["evaluation"],
+        evaluation=EVALUATION,
         facts=facts,
+        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
     script:
         "../workflow_scripts/evaluate_pairs.py"
 
@@ -51,7 +51,6 @@ rule evaluate_mc_dropout:
             rules.train_mc_dropout.output.checkpoint, seed=SEEDS, allow_missing=True
         ),
         flops=rules.count_flops.output.flops,
-        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
     output:
         metrics="results/evaluation/mc_dropout/{dataset}/{model}/metrics.parquet",
         curves="results/evaluation/mc_dropout/{dataset}/{model}/curves.parquet",
@@ -66,7 +65,8 @@ rule evaluate_mc_dropout:
         seeds=SEEDS,
         passes=config.get("mc_dropout", {}).get("passes"),
         levels=config.get("mc_dropout", {}).get("levels"),
-        evaluation=config["evaluation"],
+        evaluation=EVALUATION,
         facts=facts,
+        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
     script:
         "../workflow_scripts/evaluate_mc_dropout.py"

@@ -1,7 +1,6 @@
 rule count_flops:
     input:
         card=rules.prepare_dataset.output.card,
-        code=library_code("flops", "models"),
     output:
         flops="results/flops/{dataset}/{model}.json",
     log:
@@ -13,5 +12,6 @@ rule count_flops:
     params:
         architecture=architecture,
         facts=facts,
+        code=library_code("flops", "models"),
     script:
         "../workflow_scripts/count_flops.py"

@@ -3,7 +3,6 @@ rule collect_leaderboard:
         metrics=evaluation_tables("metrics.parquet"),
         curves=evaluation_tables("curves.parquet"),
         fits=evaluation_tables("fits.parquet"),
-        code=library_code("leaderboard"),
     output:
         leaderboard="results/leaderboard/leaderboard.parquet",
         wide="results/leaderboard/leaderboard.csv",
@@ -17,9 +16,14 @@ rule collect_leaderboard:
     conda:
         "../envs/figures.yaml"
     params:
-        # Listed in the board's order; a removed model re-runs this rule although its files stay.
-        models=sorted(MODELS),
         benchmark=config["benchmark"],
+        models=sorted(MODELS),
+        # The script does not need these. But what comes or goes changes only the set of input
+        # files, which is no reason to re-run (see the profile), and Snakemake asks for a missing
+        # file only if the rule that reads it re-runs.
+        datasets=DATASETS,
+        mc_dropout_models=MC_DROPOUT_MODELS,
+        code=library_code("leaderboard"),
     script:
         "../workflow_scripts/collect_leaderboard.py"
 
@@ -28,7 +32,6 @@ rule plot_leaderboard:
     input:
         leaderboard=rules.collect_leaderboard.output.leaderboard,
         curves=rules.collect_leaderboard.output.curves,
-        code=library_code("leaderboard"),
     output:
         expand(
             "results/leaderboard/figures/{dataset}/{figure}.{format}",
@@ -44,5 +47,6 @@ rule plot_leaderboard:
         "../envs/figures.yaml"
     params:
         level=config["evaluation"]["level"],
+        code=library_code("leaderboard"),
     script:
         "../workflow_scripts/plot_leaderboard.py"

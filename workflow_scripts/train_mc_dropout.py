@@ -17,7 +17,7 @@ def main(job):
             curve=job.output.curve,
             device=job_device(job),
             threads=job.threads,
-            facts={**job.params.facts, "revision": job.params.revision},
+            facts=job.params.facts | {"recipe": "mc_dropout", "revision": job.params.revision},
         )
 
 

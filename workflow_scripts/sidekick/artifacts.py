@@ -5,17 +5,21 @@ import os
 import platform
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sidekick import __version__
 from sidekick.errors import SidekickError
+
+_SEAL = b"SKF1"
 
 
 @contextmanager
@@ -55,9 +59,11 @@ def read_json(path: str | Path) -> dict:
         If the file is missing or is not JSON; the message names it.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SidekickError(f"{path}: no such file") from None
+    except OSError as error:
+        raise SidekickError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise SidekickError(f"{path}: not a JSON file ({error})") from None
 
@@ -97,40 +103,84 @@ def write_table(
             use_byte_stream_split=list(byte_stream_split) if byte_stream_split else False,
             write_page_checksum=True,
         )
+        _seal(temporary)
 
 
 def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet artifact, verifying its page checksums.
+    """Read a Parquet artifact, verifying its checksums.
 
     Raises
     ------
     SidekickError
         If the file is missing, truncated, damaged or lacks a column; the message names it.
     """
+    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        missing = set(columns or ()) - set(file.schema_arrow.names)
+        if missing:
+            raise SidekickError(
+                f"{path}: no column {sorted(missing)}; it has {file.schema_arrow.names}"
+            )
+        return file.read(columns=columns)
+
+
+def read_facts(path: str | Path) -> dict[str, str]:
+    """Read the key-value metadata of a Parquet artifact.
+
+    Raises
+    ------
+    SidekickError
+        If the file is missing, truncated or damaged; the message names it.
+    """
+    with _readable(path):
+        raw = pq.read_schema(path).metadata or {}
+        facts = {key.decode(): value.decode() for key, value in raw.items()}
+    return {key: value for key, value in facts.items() if key != "ARROW:schema"}
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Turn whatever a missing or damaged file causes into the error that names it."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            missing = set(columns or ()) - set(file.schema_arrow.names)
-            if missing:
-                raise SidekickError(
-                    f"{path}: no column {sorted(missing)}; it has {file.schema_arrow.names}"
-                )
-            return file.read(columns=columns)
+        _check_seal(path)
+        yield
     except FileNotFoundError:
         raise SidekickError(f"{path}: no such file") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SidekickError(
             f"{path}: not a readable Parquet file ({error}). "
             "Delete it and start the run again: its job is then repeated"
         ) from None
 
 
-def read_facts(path: str | Path) -> dict[str, str]:
-    """Read the key-value metadata of a Parquet artifact."""
-    try:
-        raw = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise SidekickError(f"{path}: not a readable Parquet file ({error})") from None
-    return {key.decode(): value.decode() for key, value in raw.items() if key != b"ARROW:schema"}
+def _seal(path: Path) -> None:
+    """Put a checksum of the footer in front of it, where Parquet readers do not look.
+
+    Parquet has checksums for its pages only: a flipped bit of the footer could drop rows or change
+    what the file says about its origin.
+    """
+    with path.open("r+b") as file:
+        start, footer = _footer(file)
+        file.seek(start)
+        file.write(_SEAL + zlib.crc32(footer).to_bytes(4, "little") + footer)
+
+
+def _check_seal(path: str | Path) -> None:
+    """Refuse a footer that is not as it was written; files from elsewhere have no seal."""
+    with open(path, "rb") as file:
+        start, footer = _footer(file)
+        file.seek(max(start - 8, 0))
+        mark, checksum = file.read(4), file.read(4)
+    if mark == _SEAL and int.from_bytes(checksum, "little") != zlib.crc32(footer):
+        raise OSError("its footer is not the one that was written")
+
+
+def _footer(file: BinaryIO) -> tuple[int, bytes]:
+    """Give where a Parquet file's footer starts, and the footer to the end of the file."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - 8, 0))
+    start = max(size - 8 - int.from_bytes(file.read(4), "little"), 0)
+    file.seek(start)
+    return start, file.read()
 
 
 @cache

@@ -4,12 +4,15 @@ Used while Snakemake parses the workflow, so it imports nothing heavy.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
 
 from sidekick.datasets import corruption_names, get_dataset
@@ -30,22 +33,22 @@ REVISIONS = {
 class _StrictLoader(yaml.SafeLoader):
     """Refuses a mapping that names a key twice, where YAML would keep the last one silently."""
 
-    def construct_mapping(self, node, deep=False):
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
         seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                line = key_node.start_mark.line + 1
+        # Before `<<: *block` is resolved, whose keys the mapping's own may override.
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
                 raise SidekickError(
-                    f"{key_node.start_mark.name}, line {line}: the key '{key}' stands twice in "
-                    "one block; keep one of them"
+                    f"{key.start_mark.name}, line {key.start_mark.line + 1}: the key "
+                    f"'{key.value}' stands twice in one block; keep one of them"
                 )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+            seen.add((key.tag, key.value))
+        return node
 
 
 def check_file(path: str | Path) -> None:
-    """Refuse a configuration file that is not YAML or repeats a key.
+    """Refuse a configuration file that is not YAML, has no keys or repeats one.
 
     Raises
     ------
@@ -54,9 +57,14 @@ def check_file(path: str | Path) -> None:
     """
     try:
         with open(path, encoding="utf-8") as stream:
-            yaml.load(stream, _StrictLoader)
-    except yaml.YAMLError as error:
+            content = yaml.load(stream, _StrictLoader)
+    except OSError as error:
+        raise SidekickError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SidekickError(f"{path}: not a YAML file: {error}") from None
+    if not isinstance(content, dict):
+        found = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise SidekickError(f"{path}: {found}; a configuration is a mapping of keys to values")
 
 
 def validate(config: Mapping[str, Any], schema_path: str | Path) -> None:
@@ -67,15 +75,17 @@ def validate(config: Mapping[str, Any], schema_path: str | Path) -> None:
     SidekickError
         Naming the key's path, its value and what is allowed.
     """
+    _check_plain((), config)
     with open(schema_path, encoding="utf-8") as stream:
         schema = yaml.safe_load(stream)
-    error = best_match(Draft202012Validator(schema).iter_errors(config))
+    error = best_match(_Validator(schema).iter_errors(config))
     if error is not None:
         raise SidekickError(_explain(error))
     for dataset, entry in config["datasets"].items():
         _check_dataset(f"datasets.{dataset}", entry)
     for model, entry in config["models"].items():
         _check_model(f"models.{model}", entry, config)
+    _check_percents("cascade.deferral_ratios", config["cascade"]["deferral_ratios"])
     _check_mc_dropout(config)
 
 
@@ -86,13 +96,12 @@ def architecture(config: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 
 def finetune_recipe(config: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Merge the shared training settings with the model's own, with sorted keys.
+    """Merge the shared training settings with the model's own, block by block, with sorted keys.
 
     Snakemake compares params by their representation: sorting keeps a mere re-ordering of keys
     from retraining, and labels stay out because they do not change weights.
     """
-    own = config["models"][model].get("finetune", {})
-    return _sorted({**config["finetune"], **own})
+    return _sorted(_merged(config["finetune"], config["models"][model].get("finetune", {})))
 
 
 def mc_dropout_recipe(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,11 +165,65 @@ def _check_mc_dropout(config: Mapping[str, Any]) -> None:
         if model not in config["models"]:
             hint = _suggest(model, config["models"])
             raise SidekickError(f"mc_dropout.models: '{model}' is not under models{hint}")
+    _check_percents("mc_dropout.levels", block["levels"])
     if not any(block["training"]["dropout"]):
         raise SidekickError(
             f"mc_dropout.training.dropout: {block['training']['dropout']} leaves nothing random; "
             "at least one rate must be above 0"
         )
+
+
+def _check_percents(path: str, shares: Sequence[float]) -> None:
+    """Refuse shares that the leaderboard, which names predictors by percents, cannot tell apart."""
+    seen: dict[int, float] = {}
+    for share in shares:
+        percent = round(100 * share)
+        if percent in seen:
+            raise SidekickError(
+                f"{path}: {seen[percent]} and {share} are both {percent} % when rounded; "
+                "allowed are shares that differ by whole percents"
+            )
+        seen[percent] = share
+
+
+def _check_plain(path: tuple, value: Any) -> None:
+    """Refuse what YAML can say but JSON cannot: keys that are not text, NaN and infinity."""
+    place = ".".join(map(str, path)) or "the top level"
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise SidekickError(
+                    f"{place}: the key {key!r} is not text but of type {type(key).__name__}; "
+                    "put it in quotes"
+                )
+            _check_plain((*path, key), inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _check_plain((*path, index), inner)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SidekickError(f"{place}: {value} is not a finite number")
+    elif value is not None and not isinstance(value, str | int | float):
+        raise SidekickError(
+            f"{place}: {value} is of type {type(value).__name__}; put it in quotes if text is meant"
+        )
+
+
+def _is_integer(_, value: Any) -> bool:
+    """JSON Schema calls 2.0 an integer; Python's `range` does not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _pattern(_, pattern: str, value: Any, __):
+    """Match to the end: `$` alone would let a trailing line break pass."""
+    if isinstance(value, str) and not re.fullmatch(pattern, value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+_Validator = validators.extend(
+    Draft202012Validator,
+    {"pattern": _pattern},
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
 
 
 def _explain(error: ValidationError) -> str:
@@ -176,7 +239,7 @@ def _explain(error: ValidationError) -> str:
             missing = next(key for key in allowed if key not in value)
             return f"{path}: the key '{missing}' is missing"
         case "type":
-            return f"{path}: {value!r} is not of type {allowed}"
+            return f"{path}: {value!r} is not of type {allowed}" + _number_hint(value, allowed)
         case "enum":
             return f"{path}: {value!r} is not allowed. Allowed: {', '.join(map(str, allowed))}"
         case "pattern" | "maxLength":
@@ -185,12 +248,24 @@ def _explain(error: ValidationError) -> str:
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             sign = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤"}
             return f"{path}: {value!r} must be {sign.get(error.validator, '<')} {allowed}"
-        case "minItems" | "minProperties":
+        case "minItems" | "minProperties" | "minLength":
             return f"{path}: {value!r} is empty or too short, at least {allowed} needed"
+        case "maxItems":
+            return f"{path}: {value!r} is too long, at most {allowed} allowed"
         case "uniqueItems":
             return f"{path}: {value!r} names something twice"
         case _:
             return f"{path}: {error.message}"
+
+
+def _number_hint(value: Any, allowed: str) -> str:
+    """Explain YAML's reading of 1e-3, which it takes for text."""
+    if allowed == "number" and isinstance(value, str):
+        try:
+            return f"; write {Decimal(value):f} without quotes"
+        except InvalidOperation:
+            pass
+    return ""
 
 
 def _suggest(word: str, choices: Iterable[str]) -> str:
@@ -198,6 +273,15 @@ def _suggest(word: str, choices: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, choices, 1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return f". Allowed: {', '.join(choices)}.{hint}"
+
+
+def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(shared[key], own[key])
+        for key in own
+        if isinstance(own[key], Mapping) and isinstance(shared.get(key), Mapping)
+    }
+    return {**shared, **own, **both}
 
 
 def _sorted(value: Any) -> Any:

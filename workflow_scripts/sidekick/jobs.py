@@ -1,6 +1,8 @@
 """What every job does first: send its messages and tracebacks to the rule's log."""
 
+import ctypes
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,9 +19,10 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
     A `SidekickError` is the user's to mend, so its message is printed without a traceback; any
     other exception is ours, so the traceback is kept.
     """
+    _end_with_run()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w")
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("sidekick")
     logger.setLevel(logging.INFO)
@@ -44,3 +47,15 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
 def job_device(job) -> str:
     """Give the device of a Snakemake job: `cuda` if it was granted a GPU, else `cpu`."""
     return "cuda" if job.resources.get("gpu", 0) else "cpu"
+
+
+def _end_with_run() -> None:
+    """Let Linux end this job when the run that started it is killed.
+
+    A job that outlives its run could still replace results after a later run made them anew,
+    perhaps by other settings.
+    """
+    is_job = hasattr(sys.modules["__main__"], "snakemake")
+    if is_job and sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -2,61 +2,89 @@
 
 Snakemake locks its working directory with files that outlive a killed process, and then refuses
 to start until somebody unlocks it by hand. A lock of the operating system dies with its holder:
-every run holds one, so that a leftover of a killed run can be recognised and removed.
+every run holds one, so that the leftovers of a killed run can be recognised and removed.
 """
 
 import fcntl
+import os
 import shutil
 import time
 from pathlib import Path
 from typing import IO
 
-# Between writing its lock files and holding the lock of the system a run takes a moment; younger
-# lock files are not judged.
-_GRACE_SECONDS = 5.0
 _held: list[IO[str]] = []
 
 
-def hold(state: Path) -> None:
-    """Hold the lock of `state` (Snakemake's `.snakemake` folder) until this process ends."""
-    file = _open(state)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return
-    _held.append(file)
+def claim(state: Path, patience: float = 0.0) -> bool:
+    """Claim `state` (Snakemake's `.snakemake` folder) for this process, until it ends.
 
+    Parameters
+    ----------
+    state
+        Made if it does not exist.
+    patience
+        Seconds to wait for another process to let go; one that only looks is done in a few.
 
-def clear_stale(state: Path) -> None:
-    """Remove Snakemake's lock files if the run that left them is no longer alive."""
-    locks = state / "locks"
-    while (age := _age(locks)) is not None and _is_free(state):
-        if age >= _GRACE_SECONDS:
-            shutil.rmtree(locks, ignore_errors=True)
-            return
-        time.sleep(0.2)
-
-
-def _age(locks: Path) -> float | None:
-    """Give the age of the youngest lock file, None if there is none."""
-    try:
-        times = [path.stat().st_mtime for path in locks.glob("*.lock")]
-    except FileNotFoundError:
-        return None
-    # A clock that was set back must not make a lock young for ever.
-    return abs(time.time() - max(times)) if times else None
-
-
-def _is_free(state: Path) -> bool:
-    with _open(state) as file:
+    Returns
+    -------
+    bool
+        False if another process holds the claim. True also where a file system has no locks:
+        then Snakemake's own lock is all there is.
+    """
+    if _held:
+        return True
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            state.mkdir(exist_ok=True)
+            file = (state / "sidekick.lock").open("a+")
+        except OSError:
+            return True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return False
-        return True
+            file.close()
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.2)
+        except OSError:
+            file.close()
+            return True
+        else:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            _held.append(file)
+            return True
 
 
-def _open(state: Path) -> IO[str]:
-    state.mkdir(exist_ok=True)
-    return (state / "sidekick.lock").open("w")
+def release() -> None:
+    """Let go of what was claimed."""
+    while _held:
+        _held.pop().close()
+
+
+def holder(state: Path) -> str:
+    """Give the process id of whoever claimed `state` last."""
+    return (state / "sidekick.lock").read_text() or "unknown"
+
+
+def clear_stale(state: Path) -> bool:
+    """Remove Snakemake's lock files; to be called before Snakemake writes those of this run.
+
+    Returns
+    -------
+    bool
+        Whether there were any. Without the claim nothing is removed.
+    """
+    locks = state / "locks"
+    if not _held or not any(locks.glob("*.lock")):
+        return False
+    shutil.rmtree(locks)
+    return True
+
+
+def clear_temporary(folder: Path) -> None:
+    """Remove the temporary files of `sidekick.artifacts.atomic_path` below `folder`."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)

@@ -87,28 +87,38 @@ class Board:
             identity: {metric: self._combine(split, own) for metric, own in outcome.values.items()}
             for identity, outcome in outcomes.items()
         }
+        deltas = {
+            identity: _difference(combined[identity], combined[outcome.baseline])
+            for identity, outcome in outcomes.items()
+            if outcome.baseline is not None
+        }
         if cell is not None:
             place |= {"corruption": cell.corruption, "severity": cell.severity}
-            self._shifted.append((cell, outcomes, combined))
-        self._add_rows(place, outcomes, combined)
+            self._shifted.append((cell, outcomes, combined, deltas))
+        self._add_rows(place, outcomes, combined, deltas)
 
     def add_shift_means(self) -> None:
         """Add means over the corruptions since the last call: per severity, and over everything.
 
         The clean samples behind all cells are the same, and so are their resampling weights:
-        the mean over cells is taken within each resample.
+        the mean over cells is taken within each resample. A difference is averaged over the
+        cells where both sides are defined, so that it stays paired.
         """
         parts, self._shifted = self._shifted, []
-        severities: list[int | None] = sorted({cell.severity for cell, _, _ in parts})
+        severities: list[int | None] = sorted({cell.severity for cell, *_ in parts})
         for severity in [*severities, None] if parts else []:
             members = [part for part in parts if severity in (None, part[0].severity)]
             place = {"split": "shift", "corruption": "mean", "severity": severity}
-            outcomes, combined = {}, {}
+            outcomes, combined, deltas = {}, {}, {}
             for identity in members[0][1]:
-                outcomes[identity], combined[identity] = _mean(
-                    [(outcome[identity], values[identity]) for _, outcome, values in members]
-                )
-            self._add_rows(place, outcomes, combined)
+                own = [outcome[identity] for _, outcome, _, _ in members]
+                combined[identity], notes = _mean([values[identity] for _, _, values, _ in members])
+                if own[0].baseline is not None:
+                    differences = [delta[identity] for _, _, _, delta in members]
+                    deltas[identity], missing = _mean(differences, "difference undefined")
+                    notes = {**missing, **notes}
+                outcomes[identity] = replace(own[0], gmacs=_mean_gmacs(own), notes=notes)
+            self._add_rows(place, outcomes, combined, deltas)
 
     def interval(self, split: str, values: np.ndarray) -> tuple[float, float, float]:
         """Give value and interval of one metric from its (S, 1 + B) replicates."""
@@ -122,7 +132,7 @@ class Board:
             return values[0]
         return mean_over_seeds(values, self._seed_weights[split])
 
-    def _add_rows(self, place, outcomes, combined) -> None:
+    def _add_rows(self, place, outcomes, combined, deltas) -> None:
         for identity, outcome in outcomes.items():
             if not outcome.published:
                 continue
@@ -130,11 +140,10 @@ class Board:
             metrics = list(own)
             values = np.stack([own[metric] for metric in metrics])
             found = intervals(values, self._level)
-            base = outcome.baseline
-            if base is not None:
-                undefined = np.full(values.shape[1], np.nan)
-                reference = np.stack([combined[base].get(m, undefined) for m in metrics])
-                delta = intervals(values - reference, self._level)
+            compared = deltas.get(identity, {})
+            if compared:
+                delta = intervals(np.stack(list(compared.values())), self._level)
+                position = {metric: index for index, metric in enumerate(compared)}
             for index, metric in enumerate(metrics):
                 row = {
                     **self._facts,
@@ -149,39 +158,58 @@ class Board:
                     "low": float(found.low[index]),
                     "high": float(found.high[index]),
                     "higher_is_better": METRICS[metric].higher_is_better,
-                    "note": outcome.notes.get(metric)
-                    or _interval_note(found.value[index], found.low[index]),
                 }
-                if base is not None and metric in combined[base]:
+                if metric in compared:
                     row |= {
-                        "baseline": base.label,
-                        "delta": float(delta.value[index]),
-                        "delta_low": float(delta.low[index]),
-                        "delta_high": float(delta.high[index]),
+                        "baseline": outcome.baseline.label,
+                        "delta": float(delta.value[position[metric]]),
+                        "delta_low": float(delta.low[position[metric]]),
+                        "delta_high": float(delta.high[position[metric]]),
                     }
-                self.rows.append(row)
+                self.rows.append(row | {"note": _note(row, outcome.notes.get(metric))})
+
+
+def _difference(
+    own: Mapping[str, np.ndarray], baseline: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Give the paired differences in the metrics that both predictors have."""
+    return {metric: own[metric] - baseline[metric] for metric in own if metric in baseline}
 
 
 def _mean(
-    parts: Sequence[tuple[Outcome, Mapping[str, np.ndarray]]],
-) -> tuple[Outcome, dict[str, np.ndarray]]:
-    """Average one predictor's metrics over cells, leaving out those where it is undefined."""
-    first = parts[0][0]
+    parts: Sequence[Mapping[str, np.ndarray]], what: str = "undefined"
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Average metrics over cells, leaving out those where one is undefined; give notes on these."""
     combined, notes = {}, {}
-    for metric in first.values:
-        stacked = np.stack([values[metric] for _, values in parts])
+    for metric in parts[0]:
+        stacked = np.stack([values[metric] for values in parts])
         defined = np.isfinite(stacked)
         count = defined.sum(axis=0)
         total = np.where(defined, stacked, 0.0).sum(axis=0)
         combined[metric] = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
         if count[0] < len(parts):
-            notes[metric] = f"undefined on {len(parts) - count[0]} of {len(parts)} corruptions"
-    costs = [outcome.gmacs for outcome, _ in parts if outcome.gmacs is not None]
-    gmacs = float(np.mean(costs)) if costs else None
-    return replace(first, gmacs=gmacs, notes=notes), combined
+            notes[metric] = f"{what} on {len(parts) - count[0]} of {len(parts)} corruptions"
+    return combined, notes
 
 
-def _interval_note(value: float, low: float) -> str | None:
-    if np.isfinite(value) and not np.isfinite(low):
-        return "no interval: undefined in over 5 % of resamples"
-    return None
+def _mean_gmacs(parts: Sequence[Outcome]) -> float | None:
+    costs = [outcome.gmacs for outcome in parts if outcome.gmacs is not None]
+    return float(np.mean(costs)) if costs else None
+
+
+def _note(row: Mapping, note: str | None) -> str | None:
+    """Add to a remark the reason of every NaN in a row that it does not explain."""
+    notes = [] if note is None else [note]
+    if not np.isfinite(row["value"]):
+        if note is None:
+            notes.append("undefined")
+    elif not np.isfinite(row["low"]):
+        notes.append("no interval: undefined in over 5 % of resamples")
+    elif "delta" not in row:
+        pass
+    elif not np.isfinite(row["delta"]):
+        if "undefined" not in (note or ""):
+            notes.append("no difference: the baseline is undefined")
+    elif not np.isfinite(row["delta_low"]):
+        notes.append("no interval of the difference: undefined in over 5 % of resamples")
+    return "; ".join(notes) or None

@@ -8,6 +8,7 @@ from scipy.stats import beta
 from sidekick.metrics import SampleStatistics, reliability_bins
 
 GRID = np.linspace(0.0, 1.0, 51)
+COVERAGES = GRID[1:]
 # Bands of curves need fewer resamples than the numbers in the table.
 CURVE_REPLICATES = 200
 
@@ -54,16 +55,14 @@ def top_share_mean(
     return result
 
 
-def risk_coverage_points(
-    statistics: Sequence[SampleStatistics], weights: Sequence[np.ndarray], level: float
-) -> Iterator[dict]:
-    """Give the error rate among the most confident, by coverage, averaged over seeds."""
-    fractions = GRID[1:]
-    curves = [
-        top_share_mean(own.confidence, 1.0 - own.correct, part, fractions)
+def risk_coverage_curves(
+    statistics: Sequence[SampleStatistics], weights: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Give each seed's error rates (1 + R, G) among the most confident, at `COVERAGES`."""
+    return [
+        top_share_mean(own.confidence, 1.0 - own.correct, part, COVERAGES)
         for own, part in zip(statistics, weights, strict=False)
     ]
-    yield from curve_points(fractions, np.mean(curves, axis=0), level)
 
 
 def curve_points(x: np.ndarray, replicates: np.ndarray, level: float) -> Iterator[dict]:

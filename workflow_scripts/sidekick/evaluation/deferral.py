@@ -64,6 +64,8 @@ def deferral_values(
     defined = low > 0 or high < 0
     if not defined:
         notes["s_d"] = f"the models' accuracies do not differ ({gap:+.3f} [{low:.3f}, {high:.3f}])"
+    elif any(np.isnan(seed.s_d[0]) for seed in scored):
+        notes["s_d"] = "undefined for a seed: the small model is never right, or the gap is 0"
     elif abs(gap) < _STABLE_GAP:
         notes["s_d"] = f"unstable: the models' accuracies differ by only {gap:+.3f}"
     values = [

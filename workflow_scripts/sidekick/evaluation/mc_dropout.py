@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sidekick.artifacts import read_json
+from sidekick.errors import SidekickError
 from sidekick.evaluation.board import Identity
 from sidekick.evaluation.curves import top_share_mean
 from sidekick.evaluation.run import Candidate, Evaluation, Settings, as_list
@@ -45,8 +46,7 @@ def evaluate_mc_dropout(
     model = facts["model"]
     paths = {split: as_list(files) for split, files in logits.items()}
     job = Evaluation(paths, seeds, Settings(**evaluation), facts)
-    by_seed = {head.seed: head for head in map(mc_dropout.load_head, as_list(checkpoints))}
-    heads = [by_seed[seed] for seed in job.seeds]
+    heads = _load_heads(as_list(checkpoints), job)
     feature_gmacs = read_json(flops)["feature_gmacs"]
     one_pass = feature_gmacs + heads[0].gmacs
     all_passes = feature_gmacs + passes * heads[0].gmacs
@@ -85,16 +85,38 @@ def evaluate_mc_dropout(
                     deterministic, labels, kept, weights, strict=True
                 )
             ]
+            notes = {}
+            if not all(accepted.any() for accepted, _ in rule):
+                notes["selective_accuracy"] = "undefined for a seed: the rule accepts no sample"
             suffix = f"interval{round(100 * level)}"
             rival = identity(f"deterministic_at_{suffix}")
-            candidates[rival] = Candidate([], one_pass, values=matched)
+            candidates[rival] = Candidate([], one_pass, values=matched, notes=notes)
             candidates[identity(f"{suffix}_{passes}")] = Candidate(
-                [], all_passes, baseline=rival, values=kept
+                [], all_passes, baseline=rival, values=kept, notes=notes
             )
         return candidates
 
     job.run([model], predict)
     job.write(metrics, curves, fits)
+
+
+def _load_heads(checkpoints: Sequence[str], job: Evaluation) -> list[mc_dropout.Head]:
+    """Read the seeds' heads and refuse caches whose features they cannot read."""
+    by_seed = {head.seed: head for head in map(mc_dropout.load_head, checkpoints)}
+    missing = sorted(set(job.seeds) - set(by_seed))
+    if missing:
+        raise SidekickError(f"no MC-dropout checkpoint of seed {missing[0]} in {checkpoints}")
+    heads = [by_seed[seed] for seed in job.seeds]
+    for seeds in job.caches.values():
+        for head, caches in zip(heads, seeds, strict=True):
+            for cache in caches.values():
+                width = 0 if cache.features is None else cache.features.shape[1]
+                if width != len(head.scale):
+                    raise SidekickError(
+                        f"{cache.source}: {width} features per row, but the head of seed "
+                        f"{head.seed} reads {len(head.scale)}"
+                    )
+    return heads
 
 
 def kept_values(

@@ -205,19 +205,23 @@ class _Pair:
         labels = [cell[self.large].labels for cell in cells]
         large = [cell[self.large].logits for cell in cells]
         small = [cell[self.small].logits for cell in cells]
-        duos = [
-            duo.weighted(zl, zs, fit.duo).logits
-            for zl, zs, fit in zip(large, small, self.fits, strict=True)
-        ]
+        answers = {
+            "small": [Prediction(z) for z in small],
+            "cascade": [Prediction(z) for z in large],
+            "duo_cascade": [
+                duo.weighted(zl, zs, fit.duo)
+                for zl, zs, fit in zip(large, small, self.fits, strict=True)
+            ],
+        }
         right = {
-            name: [_correct(Prediction(z), y) for z, y in zip(group, labels, strict=True)]
-            for name, group in (("small", small), ("cascade", large), ("duo_cascade", duos))
+            name: [_correct(p, y) for p, y in zip(group, labels, strict=True)]
+            for name, group in answers.items()
         }
         confidence = [max_softmax(z) for z in small]
         for predictor in ("cascade", "duo_cascade"):
             parts = zip(confidence, right["small"], right[predictor], weights, strict=True)
             joint = [evaluate_deferral(*part, GRID).accuracy_at.T for part in parts]
-            points = curve_points(GRID, np.mean(joint, axis=0), self.job.settings.level)
+            points = curve_points(GRID, self.job.mean_curve(joint), self.job.settings.level)
             self._append_curve(self._identity(predictor, "max_softmax"), points)
         lines = [
             reference_lines(own, other, GRID)
@@ -256,4 +260,4 @@ class _Pair:
 
 
 def _correct(prediction: Prediction, labels: np.ndarray) -> np.ndarray:
-    return (prediction.logits.argmax(axis=1) == labels).astype(np.float64)
+    return (prediction.answers == labels).astype(np.float64)

@@ -10,14 +10,16 @@ from sidekick.artifacts import read_facts, write_table
 from sidekick.errors import SidekickError
 from sidekick.evaluation.board import Board, Identity, Outcome
 from sidekick.evaluation.curves import (
+    COVERAGES,
     CURVE_REPLICATES,
+    curve_points,
     reliability_points,
-    risk_coverage_points,
+    risk_coverage_curves,
 )
 from sidekick.evaluation.tables import CURVES_SCHEMA, FITS_SCHEMA, METRICS_SCHEMA, to_table
-from sidekick.logit_cache import CachedLogits, read_logits, require_same_samples
+from sidekick.logit_cache import CachedLogits, ShiftCell, read_logits, require_same_samples
 from sidekick.methods.prediction import Prediction
-from sidekick.metrics import Resampler, evaluate_statistics, undefined_reason
+from sidekick.metrics import Resampler, evaluate_statistics, mean_over_seeds, undefined_reason
 
 SPLITS = ("test", "shift")
 
@@ -97,9 +99,11 @@ class Evaluation:
         self.seeds = list(seeds)
         self.settings = settings
         self.facts = {key: facts[key] for key in ("benchmark", "dataset")}
-        self.caches = {split: _load(paths[split], self.seeds) for split in paths}
+        self.caches = {split: self._load(split, paths[split]) for split in paths}
         # A dataset may come without a shift set; its caches then have no rows.
-        self._splits = [split for split in SPLITS if len(_any(self.caches[split]))]
+        self._splits = [
+            split for split in SPLITS if any(len(_any(seed)) for seed in self.caches[split])
+        ]
         self._resamplers = {split: self._resampler(split) for split in self._splits}
         seed_weights = {split: own.seed_weights for split, own in self._resamplers.items()}
         self.board = Board(self.facts, seed_weights, settings.level)
@@ -126,6 +130,14 @@ class Evaluation:
         """Give each seed's resampling weights on `test`, as many as bands of curves need."""
         return [weights[: 1 + CURVE_REPLICATES] for weights in self._weights("test")]
 
+    def mean_curve(self, curves: Sequence[np.ndarray]) -> np.ndarray:
+        """Average the seeds' (1 + R, G) curves on `test`; the bands resample seeds as well."""
+        if len(curves) == 1:
+            return curves[0]
+        by_point = np.moveaxis(np.stack(curves), -1, 0)
+        drawn = self._resamplers["test"].seed_weights[: by_point.shape[-1] - 1]
+        return mean_over_seeds(by_point, drawn).T
+
     def write(self, metrics: str, curves: str, fits: str) -> None:
         """Write the job's three tables."""
         for rows, schema, path in (
@@ -136,7 +148,7 @@ class Evaluation:
             write_table(to_table(rows, schema), path, self.facts, dictionary=True)
 
     def _score(self, split, key, seeds, weights, candidates) -> None:
-        labels = [next(iter(caches.values())).labels for caches in seeds]
+        labels = [_any(caches).labels for caches in seeds]
         outcomes = {}
         for identity, candidate in candidates.items():
             statistics = [
@@ -170,15 +182,64 @@ class Evaluation:
 
     def _add_curves(self, identity, statistics) -> None:
         place = {**self.facts, "split": "test", **identity._asdict()}
-        points = risk_coverage_points(statistics, self.curve_weights(), self.settings.level)
+        curve = self.mean_curve(risk_coverage_curves(statistics, self.curve_weights()))
+        points = curve_points(COVERAGES, curve, self.settings.level)
         self.curves += [{**place, "curve": "risk_coverage", **point} for point in points]
         points = reliability_points(statistics, self.settings.level)
         self.curves += [{**place, "curve": "reliability", **point} for point in points]
 
+    def _load(self, split: str, paths: Sequence[str]) -> list[dict[str, CachedLogits]]:
+        """Read caches and sort them by seed and model, as their own metadata say.
+
+        Rows are put in the order of their ids, so that no random control depends on their order
+        in the files.
+        """
+        by_seed: dict[int, dict[str, CachedLogits]] = {seed: {} for seed in self.seeds}
+        for path in paths:
+            seed, model = self._origin(split, path)
+            if model in by_seed[seed]:
+                other = by_seed[seed][model].source
+                raise SidekickError(f"{other} and {path}: both are of model '{model}', seed {seed}")
+            by_seed[seed][model] = read_logits(path)
+        models = sorted({model for caches in by_seed.values() for model in caches})
+        if not models:
+            raise SidekickError(f"no logits of the {split} split were given")
+        aligned = []
+        for seed, caches in by_seed.items():
+            for model in models:
+                if model not in caches:
+                    raise SidekickError(f"no {split} logits of model '{model}', seed {seed}")
+            first = caches[models[0]]
+            first = first.take(np.argsort(first.sample_ids.astype(np.str_), kind="stable"))
+            aligned.append({model: require_same_samples(first, caches[model]) for model in models})
+        return aligned
+
+    def _origin(self, split: str, path: str) -> tuple[int, str]:
+        facts = read_facts(path)
+        for key, expected in (("dataset", self.facts["dataset"]), ("split", split)):
+            if facts.get(key, expected) != expected:
+                raise SidekickError(
+                    f"{path}: these are logits of {key} '{facts[key]}', expected '{expected}'"
+                )
+        try:
+            seed, model = int(facts["seed"]), facts["model"]
+        except (KeyError, ValueError):
+            raise SidekickError(f"{path}: its metadata name no model and seed") from None
+        if seed not in self.seeds:
+            raise SidekickError(f"{path}: seed {seed} is not one of {self.seeds}")
+        return seed, model
+
     def _resampler(self, split: str) -> Resampler:
         # All parts of a shift set hold the same samples, so the first one's ids stand for all.
-        parts = [next(iter(next(iter(seed.values())).cells()))[1] for seed in self.caches[split]]
-        ids = [part.sample_ids.tolist() for part in parts]
+        caches = [_any(seed) for seed in self.caches[split]]
+        parts = [_require_equal_parts(cache) for cache in caches]
+        keys = list(parts[0])
+        for cache, own in zip(caches, parts, strict=True):
+            if list(own) != keys:
+                raise SidekickError(
+                    f"{caches[0].source} and {cache.source}: different corruptions or severities"
+                )
+        ids = [own[keys[0]] for own in parts]
         return Resampler(ids, self.settings.replicates[split], self.settings.seed)
 
     def _weights(self, split: str) -> list[np.ndarray]:
@@ -187,21 +248,20 @@ class Evaluation:
         return [np.concatenate([np.ones_like(w[:1]), w]) for w in resampled]
 
 
-def _load(paths: Sequence[str], seeds: Sequence[int]) -> list[dict[str, CachedLogits]]:
-    """Read caches and sort them by seed and model, as their own metadata say."""
-    by_seed: dict[int, dict[str, CachedLogits]] = {seed: {} for seed in seeds}
-    for path in paths:
-        facts = read_facts(path)
-        by_seed[int(facts["seed"])][facts["model"]] = read_logits(path)
-    aligned = []
-    for caches in by_seed.values():
-        first = next(iter(caches.values()))
-        aligned.append({model: require_same_samples(first, c) for model, c in caches.items()})
-    return aligned
+def _require_equal_parts(cache: CachedLogits) -> dict[ShiftCell | None, list[str]]:
+    """Give the sample ids of each shift cell (or of the whole split); they must be the same."""
+    parts = {key: part.sample_ids.tolist() for key, part in cache.cells()}
+    if not parts:
+        raise SidekickError(f"{cache.source}: no samples, but other seeds have some")
+    first = next(iter(parts))
+    for key, ids in parts.items():
+        if ids != parts[first]:
+            raise SidekickError(f"{cache.source}: {key} and {first} hold different samples")
+    return parts
 
 
-def _any(seeds: Sequence[SeedCaches]) -> CachedLogits:
-    return next(iter(seeds[0].values()))
+def _any(caches: SeedCaches) -> CachedLogits:
+    return next(iter(caches.values()))
 
 
 def _cells(caches: SeedCaches):
@@ -216,8 +276,8 @@ def _reasons(values, statistics) -> dict[str, str]:
     reasons = {}
     for metric, replicates in values.items():
         for index in np.flatnonzero(np.isnan(replicates[:, 0])):
-            if index < len(statistics):
-                reason = undefined_reason(metric, statistics[index])
+            reason = undefined_reason(metric, statistics[index]) if statistics else None
+            if reason is not None:
                 reasons[metric] = f"undefined for a seed: {reason}"
     return reasons
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from sidekick.artifacts import read_json
 from sidekick.evaluation.board import Identity
-from sidekick.evaluation.run import Candidate, Evaluation, Settings, as_list, gmacs_of
+from sidekick.evaluation.run import SPLITS, Candidate, Evaluation, Settings, as_list, gmacs_of
+from sidekick.logit_cache import require_same_samples
 from sidekick.methods import controls
 from sidekick.methods.ensemble import ensemble
 from sidekick.methods.prediction import Prediction
@@ -42,6 +43,7 @@ def evaluate_single(
     gmacs = gmacs_of({model: read_json(flops)}, model)
     paths = {split: as_list(files) for split, files in logits.items()}
     job = Evaluation(paths, seeds, Settings(**evaluation), facts)
+    _require_shared_samples(job, model)
     temperatures = [fit_temperature(c[model].logits, c[model].labels) for c in job.caches["val"]]
 
     def identity(predictor: str, variant: str) -> Identity:
@@ -76,6 +78,14 @@ def evaluate_single(
         row = temperature_row(fit)
         job.fits.append({**job.facts, "seed": seed, **scaled._asdict(), **row})
     job.write(metrics, curves, fits)
+
+
+def _require_shared_samples(job: Evaluation, model: str) -> None:
+    """Refuse seeds that were tested on different samples: an ensemble of them has no test set."""
+    for split in SPLITS:
+        first, *others = [caches[model] for caches in job.caches[split]]
+        for other in others:
+            require_same_samples(first, other)
 
 
 def temperature_row(fit: WeightFit) -> dict:

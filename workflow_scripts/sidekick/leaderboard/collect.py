@@ -24,6 +24,7 @@ KEYS = [
     "recipe",
 ]
 _DESCRIPTION = ["seeds", "samples", "gmacs", "flops_balance"]
+_REMEDY = "snakemake --cores all --forcerun evaluate_pairs"
 
 
 def collect_leaderboard(
@@ -56,10 +57,12 @@ def collect_leaderboard(
     Raises
     ------
     SidekickError
-        If a pair of listed models was not evaluated; the message says how to mend it.
+        If a pair of listed models was not evaluated, or two tables disagree about a row; the
+        message says how to mend it.
     """
     board = _gather(metrics, models).sort([*KEYS, "metric"])
     _require_all_pairs(board, models)
+    _require_unique_rows(board)
     facts = {"benchmark": benchmark, "models": sorted(models)}
     write_table(board.to_arrow(), leaderboard, facts, dictionary=True)
     _write_csv(_widen(board), wide)
@@ -73,7 +76,8 @@ def collect_leaderboard(
 
 
 def _gather(paths: Sequence[str], models: Sequence[str]) -> pl.DataFrame:
-    table = pl.concat([pl.DataFrame(read_table(path)) for path in paths])
+    # A model that was taken off and put back further down leaves a pair in two jobs' tables.
+    table = pl.concat([pl.DataFrame(read_table(path)) for path in paths]).unique()
     listed = pl.col("large").is_in(models) & (
         pl.col("small").is_null() | pl.col("small").is_in(models)
     )
@@ -88,9 +92,20 @@ def _require_all_pairs(board: pl.DataFrame, models: Sequence[str]) -> None:
             if (dataset, frozenset(pair)) not in present:
                 raise SidekickError(
                     f"the pair {' and '.join(pair)} on {dataset} was not evaluated: one of them "
-                    "was taken off the config and put back at another place. Run "
-                    "`snakemake --cores all --forcerun evaluate_pairs`"
+                    f"was taken off the config and put back at another place. Run `{_REMEDY}`"
                 )
+
+
+def _require_unique_rows(board: pl.DataFrame) -> None:
+    repeated = board.filter(board.select(*KEYS, "metric").is_duplicated())
+    if len(repeated):
+        row = repeated.row(0, named=True)
+        models = " and ".join(row[key] for key in ("large", "small") if row[key] is not None)
+        raise SidekickError(
+            f"{models} on {row['dataset']} were evaluated twice, with different results "
+            f"({row['predictor']} {row['variant']}, {row['metric']}): one of the tables is out of "
+            f"date. Run `{_REMEDY}`"
+        )
 
 
 def _widen(board: pl.DataFrame) -> pl.DataFrame:

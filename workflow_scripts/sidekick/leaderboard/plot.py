@@ -9,10 +9,11 @@ import polars as pl
 from sidekick.artifacts import atomic_path, read_table
 from sidekick.errors import SidekickError
 from sidekick.leaderboard.figures import DRAW
-from sidekick.leaderboard.figures.layout import Drawing
+from sidekick.leaderboard.figures.page import Drawing
 from sidekick.leaderboard.figures.rows import Board
 
-_STYLE = Path(__file__).with_name("style.mplstyle")
+STYLE = Path(__file__).with_name("style.mplstyle")
+"""The matplotlib style of all figures."""
 
 
 def plot_leaderboard(
@@ -41,7 +42,7 @@ def plot_leaderboard(
     for path in map(Path, outputs):
         wanted.setdefault((path.parent.name, path.stem), []).append(path)
     boards: dict[str, Board] = {}
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         for (dataset, figure), paths in wanted.items():
             if figure not in DRAW:
                 raise SidekickError(f"{paths[0]}: no figure '{figure}'; there are {list(DRAW)}")

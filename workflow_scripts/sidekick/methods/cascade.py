@@ -40,7 +40,8 @@ def cascade(small: Prediction, large: Prediction, defer: np.ndarray) -> Predicti
 
     Both predictions should be temperature-scaled, so that their confidences are comparable.
     """
-    return Prediction(np.where(defer[:, None], large.logits, small.logits))
+    logits = np.where(defer[:, None], large.logits, small.logits)
+    return Prediction(logits, predicted=np.where(defer, large.answers, small.answers))
 
 
 def expected_gmacs(small_gmacs: float, large_gmacs: float, deferral_rate: float) -> float:

@@ -1,5 +1,7 @@
 """Control methods: what a result must beat, and what nothing can beat."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from sidekick.methods.prediction import Prediction
@@ -23,10 +25,10 @@ def noise_sidekick(small: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def oracle_ordering(prediction: Prediction, labels: np.ndarray) -> Prediction:
     """Rank all correct answers above all wrong ones: no confidence can do better."""
-    correct = prediction.logits.argmax(axis=1) == labels
-    return Prediction(prediction.logits, confidence=correct.astype(np.float64))
+    correct = prediction.answers == labels
+    return replace(prediction, confidence=correct.astype(np.float64))
 
 
 def random_ordering(prediction: Prediction, rng: np.random.Generator) -> Prediction:
     """Rank samples at random: a confidence that knows nothing."""
-    return Prediction(prediction.logits, confidence=rng.random(len(prediction.logits)))
+    return replace(prediction, confidence=rng.random(len(prediction.logits)))

@@ -5,6 +5,8 @@ weights as multipliers, T = w; the authors' released code writes z = (z_l / T_l 
 with divisors, T = 1 / (2 w).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from sidekick.methods.prediction import Prediction, log_softmax
@@ -31,7 +33,7 @@ def combine(large: np.ndarray, small: np.ndarray, weights: np.ndarray) -> np.nda
 
 def weighted(large: np.ndarray, small: np.ndarray, fit: WeightFit) -> Prediction:
     """Answer and uncertainty both from the duo: the paper's method."""
-    return Prediction(combine(large, small, fit.weights))
+    return _predict(large, small, fit.weights)
 
 
 def unweighted(
@@ -39,7 +41,7 @@ def unweighted(
 ) -> Prediction:
     """Average the logits, each model scaled by its own single temperature."""
     halves = np.array([large_fit.weights[0], small_fit.weights[0]]) / 2
-    return Prediction(combine(large, small, halves))
+    return _predict(large, small, halves)
 
 
 def uq_only(large: np.ndarray, small: np.ndarray, fit: WeightFit) -> Prediction:
@@ -54,7 +56,13 @@ def weighted_as_released(large: np.ndarray, small: np.ndarray, fit: WeightFit) -
     The code ranks samples by the duo's probability of the *large model's* class, which is not the
     paper's formula. It is kept for reproduction only.
     """
-    logits = combine(large, small, fit.weights)
-    rows = np.arange(len(logits))
-    confidence = np.exp(log_softmax(logits)[rows, np.argmax(large, axis=1)])
-    return Prediction(logits, confidence=confidence)
+    duo = _predict(large, small, fit.weights)
+    rows = np.arange(len(large))
+    confidence = np.exp(log_softmax(duo.logits)[rows, np.argmax(large, axis=1)])
+    return replace(duo, confidence=confidence)
+
+
+def _predict(large: np.ndarray, small: np.ndarray, weights: np.ndarray) -> Prediction:
+    """Answer from the combined logits; with both weights 0 these are equal, so ask the large."""
+    answers = None if weights.any() else np.argmax(large, axis=1)
+    return Prediction(combine(large, small, weights), predicted=answers)

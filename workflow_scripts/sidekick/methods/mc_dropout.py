@@ -4,13 +4,15 @@ All randomness of the network comes after its pooled features, so N stochastic p
 head only: for a ResNet-50, 50 passes cost under 1 % of one forward pass.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, fields, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, deserialize, safe_open
 from scipy.special import erfinv, expit
 
 from sidekick.errors import SidekickError
@@ -88,8 +90,13 @@ def load_head(checkpoint: str | Path) -> Head:
                 for name in file.keys()  # noqa: SIM118 (not a mapping)
                 if name.startswith("head.")
             }
+        if facts.get("digest") != _digest(checkpoint):
+            raise SidekickError(
+                f"{checkpoint}: its weights are not those that were written. "
+                "Delete it and start the run again: its job is then repeated"
+            )
         return _head(checkpoint, tensors, int(facts["seed"]))
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise SidekickError(
             f"{checkpoint}: not a checkpoint with an MC-dropout head ({error!r})"
         ) from None
@@ -181,9 +188,20 @@ def interval_rule(
     return any_above | one_straddles, answer
 
 
+def _digest(checkpoint: str | Path) -> str:
+    """Hash the tensors as `sidekick.models.checkpoints` does, which records it in the file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(deserialize(Path(checkpoint).read_bytes()), key=itemgetter(0)):
+        digest.update(name.encode())
+        digest.update(tensor["data"])
+    return digest.hexdigest()
+
+
 def _head(checkpoint: str | Path, tensors: dict[str, np.ndarray], seed: int) -> Head:
     scale = tensors["norm.weight"] / np.sqrt(tensors["norm.running_var"] + tensors["norm_eps"])
     first, second = tensors["dropout"].tolist()
+    if not (0 <= first < 1 and 0 <= second < 1):
+        raise SidekickError(f"{checkpoint}: dropout rates {first} and {second}; allowed is [0, 1)")
     if first == second == 0:
         raise SidekickError(f"{checkpoint}: both dropout rates are 0, nothing is random")
     return Head(

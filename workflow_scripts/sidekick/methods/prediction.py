@@ -27,6 +27,11 @@ class Prediction:
     predicted: np.ndarray | None = None
     confidence: np.ndarray | None = None
 
+    @property
+    def answers(self) -> np.ndarray:
+        """(n,) the class that is answered."""
+        return self.logits.argmax(axis=1) if self.predicted is None else self.predicted
+
     def statistics(self, labels: np.ndarray) -> SampleStatistics:
         """Reduce to the per-sample numbers from which every metric follows."""
         return sample_statistics(self.logits, labels, self.predicted, self.confidence)

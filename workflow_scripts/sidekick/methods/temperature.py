@@ -12,8 +12,13 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> WeightFit:
 
 
 def scale(logits: np.ndarray, fit: WeightFit) -> Prediction:
-    """Apply a fitted temperature: the softmax of w z."""
-    return Prediction(_times(fit.weights[0], logits))
+    """Apply a fitted temperature: the softmax of w z.
+
+    The answers stay those of the logits also where w = 0 makes all classes equally likely.
+    """
+    weight = fit.weights[0]
+    answers = None if weight > 0 else np.argmax(logits, axis=1)
+    return Prediction(_times(weight, logits), predicted=answers)
 
 
 def _times(weight: float, logits: np.ndarray) -> np.ndarray:

@@ -8,13 +8,15 @@ ended at a higher loss than no scaling at all.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sidekick.errors import SidekickError
 
 _GRADIENT_TOLERANCE = 1e-9
+# Rounding in the loss can end the line search before the gradient falls below the tolerance.
+_CONVERGED = 1e-6
 _MAX_ITERATIONS = 100
 _SUBSAMPLE = 2000
 # Of one model's logits: a block stays in the processor's cache.
@@ -36,12 +38,12 @@ class WeightFit:
     gradient_norm
         Largest component of the projected gradient, for logits of unit spread.
     converged
-        Whether `gradient_norm` fell below the tolerance.
+        Whether `gradient_norm` is at most 1e-6.
     at_zero
         (K,) whether a weight sits on its bound: that model is switched off.
     separable
-        Whether every sample is classified right with unbounded likelihood: the weights then
-        only say "as sharp as possible".
+        Whether these weights classify every sample right. Then larger multiples of them are
+        always better, no optimum exists, and they only say "as sharp as possible".
     """
 
     weights: np.ndarray
@@ -59,6 +61,8 @@ class WeightFit:
             return f"fit not converged (gradient {self.gradient_norm:.1e})"
         if self.separable:
             return "validation samples are separable: weights are only a lower bound"
+        if self.at_zero.all():
+            return "all weights are 0: no scaling of these logits beats equal probabilities"
         return None
 
 
@@ -80,7 +84,8 @@ def fit_weights(logits: Sequence[np.ndarray], labels: np.ndarray) -> WeightFit:
     Raises
     ------
     SidekickError
-        If there are no rows or the arrays do not match.
+        If there are no rows, the arrays do not match, a label is out of range or names an absent
+        option, or a logit is NaN or +inf.
 
     Notes
     -----
@@ -88,29 +93,20 @@ def fit_weights(logits: Sequence[np.ndarray], labels: np.ndarray) -> WeightFit:
     simple constraints"): weights at 0 whose gradient points outwards are held, the others take a
     Newton step that is clipped at 0 and shortened until the loss falls enough (Armijo).
     """
-    shapes = {array.shape for array in logits}
-    if len(shapes) != 1:
-        raise SidekickError(f"logits of different shapes cannot be combined: {sorted(shapes)}")
-    rows, _ = next(iter(shapes))
-    if rows == 0 or rows != len(labels):
-        raise SidekickError(f"{rows} rows of logits and {len(labels)} labels: nothing to fit")
+    rows = _check(logits, labels)
+    spread = np.array([_spread(array) for array in logits])
     # With unit spread, one tolerance and one starting point serve logits of any scale.
-    scale = np.array([_spread(array) for array in logits])
-    start = np.full(len(logits), 1.0 / len(logits))
-    if rows > 2 * _SUBSAMPLE:
-        step = rows // _SUBSAMPLE
-        part = _newton([z[::step] for z in logits], labels[::step], scale, start)
-        start = part.weights
-    fit = _newton(logits, labels, scale, start)
-    return WeightFit(
-        fit.weights / scale,
-        fit.nll,
-        fit.iterations,
-        fit.gradient_norm,
-        fit.converged,
-        fit.at_zero,
-        fit.separable,
-    )
+    scale = np.where(spread > 0, spread, 1.0)
+    # Logits without any spread say nothing: their weight starts, and so stays, at 0.
+    start = np.where(spread > 0, 1.0 / len(logits), 0.0)
+    try:
+        if rows > 2 * _SUBSAMPLE:
+            step = rows // _SUBSAMPLE
+            start = _newton([z[::step] for z in logits], labels[::step], scale, start).weights
+        fit = _newton(logits, labels, scale, start)
+    except FloatingPointError:
+        raise SidekickError(_describe_refused(logits, labels)) from None
+    return replace(fit, weights=fit.weights / scale)
 
 
 def _newton(
@@ -118,6 +114,8 @@ def _newton(
 ) -> WeightFit:
     weights = start.copy()
     loss, gradient, hessian = _loss_and_derivatives(logits, labels, scale, weights)
+    if not all(np.isfinite(part).all() for part in (loss, gradient, hessian)):
+        raise FloatingPointError
     for iteration in range(_MAX_ITERATIONS + 1):
         norm = _projected_gradient_norm(weights, gradient)
         if norm <= _GRADIENT_TOLERANCE or iteration == _MAX_ITERATIONS:
@@ -132,10 +130,9 @@ def _newton(
         nll=float(loss),
         iterations=iteration,
         gradient_norm=float(norm),
-        # Rounding in the loss can end the line search just above the tolerance.
-        converged=bool(norm <= 1e3 * _GRADIENT_TOLERANCE),
+        converged=bool(norm <= _CONVERGED),
         at_zero=weights == 0,
-        separable=bool(loss < 1e-6),
+        separable=_separates(logits, labels, scale, weights),
     )
 
 
@@ -164,34 +161,101 @@ def _projected_gradient_norm(weights: np.ndarray, gradient: np.ndarray) -> float
 
 
 def _loss_and_derivatives(logits, labels, scale, weights):
-    """Give the mean NLL, its gradient (K,) and its Hessian (K, K), in blocks of rows."""
-    models, (rows, classes) = len(logits), logits[0].shape
+    """Give the mean NLL, its gradient (K,) and its Hessian (K, K)."""
+    models, rows = len(logits), len(labels)
     loss, gradient, hessian = 0.0, np.zeros(models), np.zeros((models, models))
-    block = max(1, _BLOCK_ELEMENTS // (classes))
+    for values, combined, chosen in _blocks(logits, labels, scale, weights):
+        # Unusable logits give NaN here; the caller says which.
+        with np.errstate(invalid="ignore"):
+            highest = combined.max(axis=1, keepdims=True)
+            loss -= (combined[chosen] - highest[:, 0]).sum()
+            mass = np.exp(combined - highest)
+            total = mass.sum(axis=1)
+            loss += np.log(total).sum()
+            mass /= total[:, None]
+            weighted = mass * values
+            mean = weighted.sum(axis=2)
+            gradient += (mean - values[:, *chosen]).sum(axis=1)
+            flat = (models, -1)
+            hessian += weighted.reshape(flat) @ values.reshape(flat).T - mean @ mean.T
+    return loss / rows, gradient / rows, hessian / rows
+
+
+def _separates(logits, labels, scale, weights) -> bool:
+    """Tell whether in every row the label's combined logit is above all others."""
+    for _, combined, chosen in _blocks(logits, labels, scale, weights):
+        own = combined[chosen]
+        combined[chosen] = -np.inf
+        if (combined.max(axis=1) >= own).any():
+            return False
+    return True
+
+
+def _blocks(logits, labels, scale, weights):
+    """Yield blocks of rows: values (K, n, C) of unit spread, their weighted sum, label indices.
+
+    Values are relative to their row's maximum: a shift of a row changes no probability, but a
+    large one would cost the derivatives their digits. Absent options have value 0, sum -inf.
+    """
+    rows, classes = logits[0].shape
+    block = max(1, _BLOCK_ELEMENTS // classes)
     for first in range(0, rows, block):
         part = slice(first, first + block)
         values = np.stack([z[part].astype(np.float64) for z in logits])
         absent = np.isneginf(values[0])
-        values[:, absent] = 0.0
-        values /= scale[:, None, None]
-        combined = np.tensordot(weights, values, 1)
-        combined[absent] = -np.inf
-        highest = combined.max(axis=1, keepdims=True)
-        chosen = np.arange(len(combined)), labels[part]
-        loss -= (combined[chosen] - highest[:, 0]).sum()
-        mass = np.exp(combined - highest)
-        total = mass.sum(axis=1)
-        loss += np.log(total).sum()
-        mass /= total[:, None]
-        weighted = mass * values
-        mean = weighted.sum(axis=2)
-        gradient += (mean - values[:, chosen[0], chosen[1]]).sum(axis=1)
-        flat = (models, -1)
-        hessian += weighted.reshape(flat) @ values.reshape(flat).T - mean @ mean.T
-    return loss / rows, gradient / rows, hessian / rows
+        some_absent = absent.any()
+        with np.errstate(invalid="ignore"):
+            highest = values.max(axis=2, keepdims=True)
+            if highest.any():
+                values -= highest
+            if some_absent:
+                # NaN, which the caller notices, if it is present in another model.
+                values[:, absent] = np.where(np.isneginf(values[:, absent]), 0.0, np.nan)
+            values /= scale[:, None, None]
+            combined = np.tensordot(weights, values, 1)
+        if some_absent:
+            combined[absent] = -np.inf
+        yield values, combined, (np.arange(len(combined)), labels[part])
 
 
 def _spread(logits: np.ndarray) -> float:
-    sample = np.asarray(logits[: _SUBSAMPLE * 4], dtype=np.float64)
-    spread = float(np.std(sample[np.isfinite(sample)]))
-    return spread if spread > 0 else 1.0
+    """Give the median of the rows' standard deviations: one wild row must not set the scale."""
+    sample = np.asarray(logits[:: max(1, len(logits) // _SUBSAMPLE)], dtype=np.float64)
+    present = np.isfinite(sample)
+    count = np.maximum(present.sum(axis=1), 1)
+    sample = np.where(present, sample, 0.0)
+    mean = sample.sum(axis=1) / count
+    deviation = np.where(present, sample - mean[:, None], 0.0)
+    spreads = np.sqrt(np.square(deviation).sum(axis=1) / count)
+    spreads = spreads[spreads > 0]
+    return float(np.median(spreads)) if spreads.size else 0.0
+
+
+def _check(logits: Sequence[np.ndarray], labels: np.ndarray) -> int:
+    """Refuse arrays that do not match; give the number of rows."""
+    shapes = {array.shape for array in logits}
+    if len(shapes) != 1:
+        raise SidekickError(f"logits of different shapes cannot be combined: {sorted(shapes)}")
+    rows, classes = next(iter(shapes))
+    if rows == 0 or rows != len(labels):
+        raise SidekickError(f"{rows} rows of logits and {len(labels)} labels: nothing to fit")
+    refused = (labels < 0) | (labels >= classes)
+    if refused.any():
+        row = int(refused.argmax())
+        raise SidekickError(f"label {labels[row]} in row {row}; allowed are 0 to {classes - 1}")
+    return rows
+
+
+def _describe_refused(logits: Sequence[np.ndarray], labels: np.ndarray) -> str:
+    """Say which row no weights can be fitted to, and why."""
+    absent = np.isneginf(logits)
+    rows = np.arange(len(labels))
+    for refused, what in (
+        (np.isnan(logits).any(axis=(0, 2)), "a logit is NaN"),
+        (np.isposinf(logits).any(axis=(0, 2)), "a logit is +inf"),
+        ((absent.any(axis=0) & ~absent.all(axis=0)).any(axis=1), "an option is absent in one only"),
+        (absent[:, rows, labels].any(axis=0), "the label is an absent option"),
+    ):
+        if refused.any():
+            return f"row {int(refused.argmax())} of the logits: {what}"
+    return "the logits are too large to combine"

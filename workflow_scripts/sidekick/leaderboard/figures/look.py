@@ -1,7 +1,8 @@
 """How predictors and metrics look and what they are called: the same in all figures."""
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import seaborn
@@ -23,7 +24,7 @@ class Look:
 
 LOOKS = {
     "single": Look(_COLORS[9], "o", "Single"),
-    "temperature": Look(_COLORS[0], "s", "Temperature"),
+    "temperature": Look(_COLORS[0], "s", "Temperature-scaled"),
     "ensemble": Look(_COLORS[2], "^", "Ensemble"),
     "duo": Look(_COLORS[3], "D", "Duo"),
     "cascade": Look(_COLORS[4], "v", "Cascade"),
@@ -49,7 +50,10 @@ _VARIANTS = (
     (r"interval(\d+)_(\d+)", r"\1 % interval, \2 passes"),
 )
 
-_SHARES = re.compile(r"accuracy|macro_f1|coverage|selective_accuracy|sac_\d+|accuracy_budget_\d+")
+_USUAL_RECIPES = ("", "finetune", "mc_dropout")
+_SHARES = re.compile(
+    r"accuracy|macro_f1|ece|coverage|selective_accuracy|sac_\d+|accuracy_budget_\d+"
+)
 
 
 def look_of(predictor: str, variant: str = "") -> Look:
@@ -70,29 +74,34 @@ def variant_name(variant: str) -> str:
 
 def method_name(predictor: str, variant: str) -> str:
     """Give a predictor and its variant in words."""
+    if variant.endswith("_ordering"):
+        return variant.replace("_", " ").capitalize()
     family = LOOKS[predictor].name if predictor in LOOKS else predictor.replace("_", " ")
     return ", ".join(filter(None, (family, variant_name(variant))))
 
 
 def short_names(models: Iterable[str], width: int = 18) -> dict[str, str]:
-    """Shorten long names in the middle, none so much that two become the same."""
-    names = sorted(set(models))
-    short = {name: _shorten(name, width) for name in names}
-    if len(set(short.values())) < len(names):
-        return short_names(names, width + 2)
+    """Shorten long names in the middle; those that then look alike get numbers."""
+    short: dict[str, str] = {}
+    for name in sorted(set(models)):
+        cut, number = _shorten(name, width), 2
+        while cut in short.values():
+            cut = f"{_shorten(name, width - 2)}~{number}"
+            number += 1
+        short[name] = cut
     return short
 
 
 def _shorten(name: str, width: int) -> str:
-    if len(name) <= width:
-        return name
     head = width // 2
-    return f"{name[:head]}…{name[len(name) - (width - head - 1) :]}"
+    tail = width - head - 1
+    return name if len(name) <= width else f"{name[:head]}…{name[-tail:]}"
 
 
-def models_name(names: dict[str, str], large: str, small: str | None) -> str:
-    """Name the models of a predictor."""
-    return names[large] if small is None else f"{names[large]} + {names[small]}"
+def models_name(names: Mapping[str, str], large: str, small: str | None, recipe: str = "") -> str:
+    """Name the models of a predictor, and their recipe unless it is the usual one."""
+    models = names[large] if small is None else f"{names[large]} + {names[small]}"
+    return models if recipe in _USUAL_RECIPES else f"{models} ({recipe})"
 
 
 def scale(metric: str) -> float:
@@ -105,9 +114,31 @@ def axis_label(metric: str) -> str:
     return METRICS[metric].label + (" (%)" if scale(metric) == 100 else "")
 
 
-def change_label(metric: str) -> str:
-    """Label an axis with a change of a metric, which for shares is in percentage points."""
-    return METRICS[metric].label + (" (percentage points)" if scale(metric) == 100 else "")
+def change_unit(metric: str) -> str:
+    """Give the unit of a change of a metric in brackets; empty if it has none."""
+    if scale(metric) == 100:
+        return " (percentage points)"
+    _, bracket, unit = METRICS[metric].label.partition(" (")
+    return bracket + unit
+
+
+def metric_word(metric: str) -> str:
+    """Give a metric's name as in a sentence."""
+    return in_sentence(METRICS[metric].label.partition(" (")[0])
+
+
+def in_sentence(name: str) -> str:
+    """Start a name in lower case, unless it is an abbreviation."""
+    return name if name[:2].isupper() else name[0].lower() + name[1:]
+
+
+def plain_interval(value: float, low: float, high: float) -> str:
+    """Write a difference and its interval with as many digits as two of the value's take."""
+    digits = max(0, 1 - math.floor(math.log10(abs(value)))) if value else 2
+    words = f"{value:+.{digits}f}"
+    if math.isfinite(low) and math.isfinite(high):
+        words += f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return words.replace("-", "\N{MINUS SIGN}")
 
 
 def plural(count: int, noun: str) -> str:

@@ -21,6 +21,16 @@ class Pair(NamedTuple):
     balance: float
 
 
+class Predictor(NamedTuple):
+    """What names a row of the board."""
+
+    predictor: str
+    variant: str
+    large: str
+    small: str | None = None
+    recipe: str = "finetune"
+
+
 @dataclass(frozen=True)
 class Board:
     """One dataset's part of the leaderboard.
@@ -75,19 +85,15 @@ class Board:
 
     def compared(self, metric: str) -> pl.DataFrame:
         """Give the test rows of a metric that have a difference to a matched control."""
-        return self.rows(metric).filter(pl.col("delta").is_finite())
+        return self.rows(metric).filter(
+            pl.col("delta").is_finite() & pl.col("baseline").is_not_null()
+        )
 
 
-def pick(
-    rows: pl.DataFrame, predictor: str, variant: str, large: str, small: str | None = None
-) -> pl.DataFrame:
+def pick(rows: pl.DataFrame, predictor: Predictor) -> pl.DataFrame:
     """Give the rows of one predictor."""
-    return rows.filter(
-        (pl.col("predictor") == predictor)
-        & (pl.col("variant") == variant)
-        & (pl.col("large") == large)
-        & pl.col("small").eq_missing(small)
-    )
+    same = [pl.col(name).eq_missing(value) for name, value in predictor._asdict().items()]
+    return rows.filter(same)
 
 
 def operating_points(rows: pl.DataFrame, predictor: str = "duo_cascade") -> list[str]:

@@ -1,0 +1,148 @@
+"""Small synthetic boards, in the schemas of the evaluation's tables."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from sidekick.artifacts import write_table
+from sidekick.evaluation.tables import CURVES_SCHEMA, METRICS_SCHEMA, to_table
+from sidekick.leaderboard import FIGURES
+from sidekick.leaderboard.figures.rows import Board
+from sidekick.metrics.registry import METRICS
+
+DATASET = "toys"
+_METRICS = ("accuracy", "nll", "aurc", "ece", "sac_98")
+_WHOLE_CURVE = ("deferral_area", "deferral_gain_area")
+
+
+def board_tables(
+    models: Sequence[str],
+    *,
+    seeds: int = 3,
+    shift: bool = True,
+    mc_dropout: bool = True,
+    seed: int = 0,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Make a leaderboard and its curves; each model costs a third more than the one before."""
+    rng = np.random.default_rng(seed)
+    costs = {model: 0.001 * 1.33**index for index, model in enumerate(models)}
+    predictors = list(_predictors(models, costs, seeds, mc_dropout))
+    rows = [row for entry in predictors for row in _rows(entry, seeds, shift, rng)]
+    curves = [point for entry in predictors for point in _curves(entry, rng)]
+    return (
+        pl.DataFrame(to_table(rows, METRICS_SCHEMA)),
+        pl.DataFrame(to_table(curves, CURVES_SCHEMA)),
+    )
+
+
+def board(*args, **options) -> Board:
+    """Make a board to draw from."""
+    metrics, curves = board_tables(*args, **options)
+    return Board(DATASET, metrics, curves, 0.95)
+
+
+def write_board(folder: Path, metrics: pl.DataFrame, curves: pl.DataFrame) -> dict:
+    """Write a board's tables; give the arguments of `plot_leaderboard`."""
+    paths = {"leaderboard": metrics, "curves": curves}
+    for name, table in paths.items():
+        write_table(table.to_arrow(), folder / f"{name}.parquet", {})
+    outputs = [
+        str(folder / "figures" / DATASET / f"{figure}.{kind}")
+        for figure in FIGURES
+        for kind in ("svg", "png")
+    ]
+    inputs = {name: str(folder / f"{name}.parquet") for name in paths}
+    return {**inputs, "outputs": outputs, "level": 0.95}
+
+
+def _predictors(models, costs, seeds, mc_dropout) -> Iterator[dict]:
+    def entry(predictor, variant, large, small=None, gmacs=None, baseline=None, **more):
+        names = {"predictor": predictor, "variant": variant, "large": large, "small": small}
+        balance = costs[small] / costs[large] if small else None
+        defaults = {"recipe": "finetune", "gmacs": gmacs, "flops_balance": balance}
+        return {**defaults, **names, "baseline": baseline, "metrics": _METRICS} | more
+
+    for model, cost in costs.items():
+        scaled = f"temperature:scaled:{model}"
+        yield entry("single", "raw", model, gmacs=cost)
+        yield entry("temperature", "scaled", model, None, cost, f"single:raw:{model}")
+        for variant in ("oracle_ordering", "random_ordering"):
+            yield entry("temperature", variant, model, None, cost, scaled)
+        if seeds > 1:
+            yield entry("ensemble", "mean_softmax", model, None, seeds * cost, scaled)
+    for small, large in combinations(models, 2):
+        both = costs[small] + costs[large]
+        scaled, pair = f"temperature:scaled:{large}", f"{large}+{small}"
+        for variant in (
+            "weighted", "unweighted", "uq_only", "weighted_as_released", "noise_sidekick",
+        ):  # fmt: skip
+            yield entry("duo", variant, large, small, both, scaled)
+        random, plain = f"cascade:random_defer25:{pair}", f"cascade:max_softmax_defer25:{pair}"
+        cost = costs[small] + costs[large] / 4
+        yield entry("cascade", "random_defer25", large, small, cost)
+        yield entry("cascade", "max_softmax_defer25", large, small, cost, random)
+        yield entry("duo_cascade", "max_softmax_defer25", large, small, cost, plain)
+        for predictor, variant in (
+            ("cascade", "random"), ("cascade", "oracle"), ("cascade", "max_softmax"),
+            ("cascade", "ideal"), ("duo_cascade", "max_softmax"),
+        ):  # fmt: skip
+            control = f"cascade:random:{pair}"
+            metrics = () if variant == "ideal" else _WHOLE_CURVE
+            yield entry(predictor, variant, large, small, None, control, metrics=metrics)
+    if mc_dropout:
+        more = {"recipe": "mc_dropout"}
+        for model, cost in costs.items():
+            control = f"mc_dropout:deterministic:{model}"
+            yield entry("mc_dropout", "deterministic", model, None, cost, **more)
+            yield entry("mc_dropout", "mean_30", model, None, 1.2 * cost, control, **more)
+            control = f"mc_dropout:deterministic_at_interval70:{model}"
+            more_rule = more | {"metrics": ("selective_accuracy", "coverage")}
+            yield entry("mc_dropout", "interval70_30", model, None, cost, control, **more_rule)
+
+
+def _rows(entry: dict, seeds: int, shift: bool, rng) -> Iterator[dict]:
+    places = [("test", None, None)]
+    if shift:
+        places += [("shift", "mean", severity) for severity in (1, 2, 3, 4, 5, None)]
+        places += [("shift", "blur", 1)]
+    facts = {key: value for key, value in entry.items() if key not in ("metrics", "baseline")}
+    for split, corruption, severity in places:
+        for metric in entry["metrics"]:
+            up = METRICS[metric].higher_is_better
+            value = rng.uniform(0.85, 0.95) if up else rng.uniform(0.01, 0.08)
+            # So small that the baseline's value, which is value - delta, is positive.
+            delta, half = 0.1 * value * rng.uniform(-1, 1), 0.1 * value * rng.uniform()
+            row = facts | {
+                "benchmark": "b", "dataset": DATASET, "split": split, "corruption": corruption,
+                "severity": severity, "seeds": seeds, "samples": 90 if split == "test" else 30,
+                "metric": metric, "value": value, "low": 0.9 * value, "high": 1.1 * value,
+                "higher_is_better": up,
+            }  # fmt: skip
+            if entry["baseline"]:
+                row |= {
+                    "baseline": entry["baseline"], "delta": delta,
+                    "delta_low": delta - half, "delta_high": delta + half,
+                }  # fmt: skip
+            yield row
+
+
+def _curves(entry: dict, rng) -> Iterator[dict]:
+    place = {"benchmark": "b", "dataset": DATASET, "split": "test"}
+    place |= {key: entry[key] for key in ("predictor", "variant", "large", "small", "recipe")}
+    if "aurc" in entry["metrics"]:
+        top = rng.uniform(0.05, 0.15)
+        for x in np.linspace(0.1, 1, 10):
+            y = top * x**3
+            yield place | {"curve": "risk_coverage", "x": x, "y": y, "low": y / 2, "high": 2 * y}
+        for x in (0.45, 0.7, 0.95):
+            band = {"low": x - 0.1, "high": min(x + 0.1, 1), "count": int(1000 * x**4)}
+            yield place | {"curve": "reliability", "x": x, "y": x} | band
+    elif entry["gmacs"] is None:
+        whole = entry["variant"] == "max_softmax"
+        for x in np.linspace(0, 1, 11):
+            y = 0.9 + 0.05 * x * rng.uniform()
+            band = {"low": y - 0.01, "high": y + 0.01} if whole else {}
+            yield place | {"curve": "deferral", "x": x, "y": y} | band

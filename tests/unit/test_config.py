@@ -1,0 +1,460 @@
+import copy
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from sidekick.config import (
+    architecture,
+    check_file,
+    dataset_recipe,
+    finetune_recipe,
+    mc_dropout_recipe,
+    validate,
+)
+from sidekick.errors import SidekickError
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "rules" / "schemas" / "config.schema.yaml"
+SHIPPED = ROOT / "config.yaml"
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+
+
+def place(config, path):
+    """The mapping or list that holds the key at a dotted path, and that key."""
+    *parents, key = path.split("/")
+    for parent in parents:
+        config = config[int(parent) if isinstance(config, list) else parent]
+    return config, int(key) if isinstance(config, list) else key
+
+
+def put(config, path, value):
+    holder, key = place(config, path)
+    holder[key] = value
+
+
+def drop(config, path):
+    holder, key = place(config, path)
+    del holder[key]
+
+
+def test_the_shipped_configuration_is_valid(config):
+    check_file(SHIPPED)
+    validate(config, SCHEMA)
+
+
+def test_ready_made_configurations_are_valid():
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        check_file(path)
+        validate(yaml.safe_load(path.read_text(encoding="utf-8")), SCHEMA)
+
+
+def test_optional_blocks_may_be_left_out(config):
+    for path in ("mc_dropout", "datasets/digits/shift", "datasets/digits/main_metric"):
+        drop(config, path)
+        validate(config, SCHEMA)
+    config["models"] = {"one": {"architecture": "resnet18.a1_in1k"}}
+    validate(config, SCHEMA)
+
+
+MODEL, DATASET = "models/test_resnet", "datasets/digits"
+# Path, value, and what the message must say besides the path: the value and what is allowed.
+CASES = [
+    # Unknown keys, everywhere
+    ("colour", 1, "the top level: unknown key 'colour'", "Allowed: benchmark, cascade"),
+    ("model", {}, "the top level: unknown key 'model'", "Did you mean 'models'"),
+    (f"{DATASET}/split", {}, "datasets.digits: unknown key 'split'", "Did you mean 'splits'"),
+    (f"{DATASET}/splits/dev", 3, "datasets.digits.splits: unknown key 'dev'", "test, train, val"),
+    (f"{DATASET}/shift/kinds", [], "datasets.digits.shift: unknown key 'kinds'", "severities"),
+    ("finetune/lr", 0.1, "finetune: unknown key 'lr'", "learning_rate"),
+    ("finetune/augmentation/flip", True, "finetune.augmentation: unknown key 'flip'", "noise"),
+    (f"{MODEL}/arch", "x", "models.test_resnet: unknown key 'arch'", "Allowed: architecture"),
+    (
+        f"{MODEL}/finetune",
+        {"epoch": 2},
+        "models.test_resnet.finetune: unknown key 'epoch'",
+        "epochs",
+    ),
+    ("cascade/ratios", [0.5], "cascade: unknown key 'ratios'", "deferral_ratios"),
+    ("mc_dropout/rate", 0.1, "mc_dropout: unknown key 'rate'", "passes"),
+    ("mc_dropout/training/width", 9, "mc_dropout.training: unknown key 'width'", "hidden"),
+    ("evaluation/replicas", 9, "evaluation: unknown key 'replicas'", "Did you mean 'replicates'"),
+    ("evaluation/replicates/val", 9, "evaluation.replicates: unknown key 'val'", "shift, test"),
+    ("compute/gpu", 1, "compute: unknown key 'gpu'", "device, threads"),
+    # Wrong types
+    ("benchmark", 3, "benchmark: 3 ", "string"),
+    ("seeds", 0, "seeds: 0 ", "array"),
+    ("seeds", [0, "1"], "seeds.1: '1' ", "integer"),
+    ("seeds", [0, True], "seeds.1: True ", "integer"),
+    ("seeds", [0.0, 1], "seeds.0: 0.0 ", "integer"),
+    ("datasets", ["digits"], "datasets: ['digits'] ", "object"),
+    ("models", None, "models: None ", "object"),
+    (MODEL, "resnet18", "models.test_resnet: 'resnet18' ", "object"),
+    (f"{MODEL}/architecture", 18, "models.test_resnet.architecture: 18 ", "string"),
+    (f"{MODEL}/pretrained", "yes", "models.test_resnet.pretrained: 'yes' ", "boolean"),
+    (f"{MODEL}/labels", {"width": 8}, "models.test_resnet.labels.width: 8 ", "string"),
+    (f"{MODEL}/options", [1], "models.test_resnet.options: [1] ", "object"),
+    ("finetune/epochs", 2.0, "finetune.epochs: 2.0 ", "integer"),
+    ("finetune/epochs", "20", "finetune.epochs: '20' ", "integer"),
+    ("finetune/learning_rate", "1e-3", "finetune.learning_rate: '1e-3' ", "write 0.001 without"),
+    ("finetune/learning_rate", "fast", "finetune.learning_rate: 'fast' ", "number"),
+    ("finetune/learning_rate", True, "finetune.learning_rate: True ", "number"),
+    ("evaluation/seed", None, "evaluation.seed: None ", "integer"),
+    (f"{MODEL}/options", {"day": yaml.safe_load("2026-01-01")}, "options.day: 2026-01-01", "date"),
+    # Missing keys
+    ("benchmark", drop, "the top level: the key 'benchmark' is missing", ""),
+    (f"{DATASET}/source", drop, "datasets.digits: the key 'source' is missing", ""),
+    (f"{DATASET}/splits/val", drop, "datasets.digits.splits: the key 'val' is missing", ""),
+    (f"{MODEL}/architecture", drop, "models.test_resnet: the key 'architecture' is missing", ""),
+    ("finetune/epochs", drop, "finetune: the key 'epochs' is missing", ""),
+    ("mc_dropout/training/hidden", drop, "mc_dropout.training: the key 'hidden' is missing", ""),
+    # Illegal ids
+    ("benchmark", "My benchmark", "benchmark: 'My benchmark' ", "lower-case letters, digits and _"),
+    ("benchmark", "digits\n", r"benchmark: 'digits\n' ", "lower-case"),
+    ("models/Big", {"architecture": "resnet18"}, "models: 'Big' ", "lower-case"),
+    ("models/../x", {}, "models: '../x' ", "lower-case"),
+    ("models/1st", {"architecture": "resnet18"}, "models: '1st' ", "first a letter"),
+    ("models/", {"architecture": "resnet18"}, "models: '' ", "first a letter"),
+    ("models/" + "a" * 65, {"architecture": "resnet18"}, "models: 'aaa", "at most 64 characters"),
+    ("datasets/a-b", {"source": "digits"}, "datasets: 'a-b' ", "lower-case"),
+    # Keys that YAML does not read as text: `no: …`, `1: …`
+    ("models", {False: {"architecture": "resnet18"}}, "models: the key False", "put it in quotes"),
+    ("models", {1: {"architecture": "resnet18"}}, "models: the key 1 ", "put it in quotes"),
+    (f"{MODEL}/options", {1: 2, "b": 3}, "models.test_resnet.options: the key 1 ", "quotes"),
+    # Empty, too short, too long, twice
+    ("seeds", [], "seeds: [] ", "at least 1"),
+    ("seeds", [1, 1], "seeds: [1, 1] ", "twice"),
+    ("models", {}, "models: {} ", "at least 1"),
+    ("datasets", {}, "datasets: {} ", "at least 1"),
+    (f"{MODEL}/architecture", "", "models.test_resnet.architecture: '' ", "at least 1"),
+    (f"{DATASET}/shift/corruptions", [], "datasets.digits.shift.corruptions: [] ", "at least 1"),
+    (f"{DATASET}/shift/severities", [1, 1], "shift.severities: [1, 1] ", "twice"),
+    (f"{DATASET}/shift/corruptions", ["contrast"] * 2, "corruptions: ['contrast', ", "twice"),
+    ("cascade/deferral_ratios", [], "cascade.deferral_ratios: [] ", "at least 1"),
+    ("mc_dropout/models", [], "mc_dropout.models: [] ", "at least 1"),
+    ("mc_dropout/training/dropout", [0.1], "mc_dropout.training.dropout: [0.1] ", "at least 2"),
+    ("mc_dropout/training/dropout", [0.1] * 3, "dropout: [0.1, 0.1, 0.1] ", "at most 2"),
+    # Out of range
+    ("seeds", [-1], "seeds.0: -1 ", "≥ 0"),
+    ("seeds", [2**32], f"seeds.0: {2**32} ", "≤ 4294967295"),
+    (f"{DATASET}/splits/train", 1, "datasets.digits.splits.train: 1 ", "≥ 2"),
+    (f"{DATASET}/shift/severities", [0], "datasets.digits.shift.severities.0: 0 ", "≥ 1"),
+    (f"{DATASET}/shift/severities", [6], "datasets.digits.shift.severities.0: 6 ", "≤ 5"),
+    ("finetune/learning_rate", 0, "finetune.learning_rate: 0 ", "> 0"),
+    ("finetune/label_smoothing", 1, "finetune.label_smoothing: 1 ", "< 1"),
+    ("cascade/deferral_ratios", [1.0], "cascade.deferral_ratios.0: 1.0 ", "< 1"),
+    ("mc_dropout/passes", 1, "mc_dropout.passes: 1 ", "≥ 2"),
+    ("mc_dropout/levels", [0], "mc_dropout.levels.0: 0 ", "> 0"),
+    ("mc_dropout/training/dropout", [0.2, 1], "mc_dropout.training.dropout.1: 1 ", "< 1"),
+    ("evaluation/level", 0.5, "evaluation.level: 0.5 ", "> 0.5"),
+    ("evaluation/replicates/test", 0, "evaluation.replicates.test: 0 ", "≥ 20"),
+    ("compute/threads", 0, "compute.threads: 0 ", "≥ 1"),
+    # NaN and infinity, which no comparison with a bound notices
+    ("finetune/learning_rate", NAN, "finetune.learning_rate: nan ", "finite"),
+    ("finetune/learning_rate", INF, "finetune.learning_rate: inf ", "finite"),
+    ("finetune/weight_decay", INF, "finetune.weight_decay: inf ", "finite"),
+    ("finetune/augmentation/noise", NAN, "finetune.augmentation.noise: nan ", "finite"),
+    ("evaluation/level", NAN, "evaluation.level: nan ", "finite"),
+    ("cascade/deferral_ratios", [0.5, NAN], "cascade.deferral_ratios.1: nan ", "finite"),
+    ("mc_dropout/training/dropout", [NAN, 0.1], "mc_dropout.training.dropout.0: nan ", "finite"),
+    (f"{MODEL}/options", {"rate": -INF}, "models.test_resnet.options.rate: -inf ", "finite"),
+    # Not one of those there are
+    ("compute/device", "gpu", "compute.device: 'gpu' ", "Allowed: cpu, cuda"),
+    (f"{DATASET}/main_metric", "auc", "datasets.digits.main_metric: 'auc' ", "accuracy, macro_f1"),
+    (f"{DATASET}/source", "digit", "datasets.digits.source: dataset 'digit'", "digits"),
+    (f"{DATASET}/shift/corruptions", ["fogg"], "shift.corruptions: 'fogg' ", "gaussian_noise"),
+    (
+        f"{DATASET}/shift/corruptions",
+        ["gausian_noise"],
+        "datasets.digits.shift.corruptions: 'gausian_noise' ",
+        "Did you mean 'gaussian_noise'?",
+    ),
+    ("mc_dropout/models", ["small"], "mc_dropout.models: 'small' ", "Allowed: small_cnn, "),
+    # Combinations that could only fail later
+    (f"{DATASET}/shift/samples", 901, "datasets.digits.shift.samples: 901 ", "it has 900"),
+    ("mc_dropout/training/dropout", [0, 0], "mc_dropout.training.dropout: [0, 0] ", "above 0"),
+    ("cascade/deferral_ratios", [0.25, 0.254], "cascade.deferral_ratios: 0.25 and 0.254", "25 %"),
+    ("mc_dropout/levels", [0.7, 0.699], "mc_dropout.levels: 0.7 and 0.699 ", "whole percents"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "start", "allowed"), CASES, ids=lambda part: str(part)[:30]
+)
+def test_a_bad_configuration_is_refused_with_place_value_and_what_is_allowed(
+    config, path, value, start, allowed
+):
+    if value is drop:
+        drop(config, path)
+    elif path == "models/../x":
+        config["models"]["../x"] = {"architecture": "resnet18"}
+    else:
+        put(config, path, value)
+    with pytest.raises(SidekickError) as caught:
+        validate(config, SCHEMA)
+    message = str(caught.value)
+    assert start in message
+    assert allowed in message.removeprefix(start)
+    assert "\n" not in message
+
+
+def test_an_unknown_architecture_comes_with_the_three_most_similar(config):
+    config["models"]["test_resnet"]["architecture"] = "resnet_50"
+    with pytest.raises(SidekickError) as caught:
+        validate(config, SCHEMA)
+    message = str(caught.value)
+    assert message.startswith("models.test_resnet.architecture: 'resnet_50' is not a timm model")
+    similar = message.split("Most similar: ")[1].split(", ")
+    assert len(similar) == 3
+    assert "resnet50" in similar
+
+
+@pytest.mark.parametrize("content", [None, [], "text", 3])
+def test_what_is_no_mapping_is_refused(content):
+    with pytest.raises(SidekickError, match=r"the top level: .* is not of type object"):
+        validate(content, SCHEMA)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.from_regex(r"[a-zA-Z0-9_]{0,3}[a-z0-9_]{0,64}.?\n?"))
+def test_ids_are_what_the_rules_wildcards_accept(name):
+    """The pattern of `wildcard_constraints` in rules/common.smk, which must match completely."""
+    config = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    del config["mc_dropout"]
+    config["models"] = {name: {"architecture": "small_cnn"}}
+    legal = re.fullmatch("[a-z][a-z0-9_]*", name) and len(name) <= 64
+    try:
+        validate(config, SCHEMA)
+    except SidekickError:
+        assert not legal
+    else:
+        assert legal
+
+
+# ------------------------------------------------------------------------------------ the file
+
+
+@pytest.fixture
+def write(tmp_path):
+    def run(content, encoding="utf-8"):
+        path = tmp_path / "config.yaml"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+        return path
+
+    return run
+
+
+FILES = {
+    "": "is empty; a configuration is a mapping",
+    "# only a comment\n": "is empty",
+    "- a\n- b\n": "holds a list; a configuration is a mapping of keys to values",
+    "just text": "holds a str",
+    "42": "holds a int",
+    "a: [1, 2": "not a YAML file: .*line 1",
+    "a: 1\n b: 2": "not a YAML file: .*line 2",
+    "a: 'open": "not a YAML file",
+    "a: 1\nb: 2\na: 3\n": "line 3: the key 'a' stands twice in one block",
+    "a:\n  b: 1\n  c: 2\n  b: 3\n": "line 4: the key 'b' stands twice",
+    "a:\n  - {b: 1, 'b': 2}\n": "line 2: the key 'b' stands twice",
+    "a: &x {b: 1}\nc: {<<: *x, d: 1, d: 2}\n": "line 2: the key 'd' stands twice",
+    "? [1, 2]\n: 3\n": "not a YAML file: .*unhashable",
+    "a: !!python/object:os.system {}": "not a YAML file: .*python/object",
+    "a: !!python/object/apply:os.system ['touch pwned']": "not a YAML file",
+    "a: !!python/name:os.system": "not a YAML file",
+    "a: !mine 3": "not a YAML file",
+    "a: 1\n---\nb: 2\n": "not a YAML file",
+    "a: *nothing": "not a YAML file",
+}
+
+
+@pytest.mark.parametrize("content", FILES)
+def test_files_that_are_no_configuration_are_refused_with_name_and_line(
+    write, content, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    path = write(content)
+    with pytest.raises(SidekickError) as caught:
+        check_file(path)
+    assert str(path) in str(caught.value)
+    assert re.search(FILES[content], str(caught.value), re.DOTALL)
+    assert [file.name for file in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize("content", [b"a: \xff\xfe", b"\x00\x01", "a: ü".encode("latin-1")])
+def test_bytes_that_are_no_text_are_refused(write, content):
+    with pytest.raises(SidekickError, match=r"config\.yaml: not a YAML file"):
+        check_file(write(content))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SidekickError, match=r"gone\.yaml: cannot be read: No such file"):
+        check_file(tmp_path / "gone.yaml")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a: 1\nb: {a: 1}\nc: [{a: 1}, {a: 1}]\n",
+        "base: &base {x: 1, y: 2}\nown: {<<: *base, x: 3}\n",
+        "a: &a {x: 1}\nouter: {inner: &b {<<: *a, x: 2}}\ntop: {<<: *b, x: 3}\n",
+        '{"a": 1, "b": {"a": 2}}',
+        "ü: 'ß'",
+    ],
+)
+def test_legal_files_pass(write, content):
+    check_file(write(content))
+
+
+# -------------------------------------------------------------------------------------- recipes
+
+
+def reordered(value):
+    """The same configuration with the keys of every block in reverse order."""
+    if isinstance(value, dict):
+        return {key: reordered(value[key]) for key in reversed(value)}
+    return [reordered(one) for one in value] if isinstance(value, list) else value
+
+
+def recipes(config):
+    """What jobs depend on, as Snakemake compares it: by representation."""
+    return repr(
+        [
+            *(architecture(config, model) for model in sorted(config["models"])),
+            *(finetune_recipe(config, model) for model in sorted(config["models"])),
+            *(dataset_recipe(config, dataset) for dataset in sorted(config["datasets"])),
+            mc_dropout_recipe(config),
+        ]
+    )
+
+
+def test_the_order_of_keys_does_not_enter_recipes(config):
+    config["models"]["test_resnet"]["finetune"] = {"epochs": 3, "augmentation": {"noise": 0.1}}
+    config["models"]["test_resnet"]["options"] = {"b": {"d": 1, "c": 2}, "a": [{"z": 1, "y": 2}]}
+    assert recipes(reordered(config)) == recipes(config)
+
+
+def test_labels_do_not_enter_recipes(config):
+    before = recipes(config)
+    for entry in config["models"].values():
+        entry["labels"] = {"family": "other", "colour": "red"}
+    assert recipes(config) == before
+    config["models"]["test_resnet"].pop("labels")
+    assert recipes(config) == before
+
+
+def test_what_does_not_matter_to_training_does_not_enter_recipes(config):
+    before = recipes(config)
+    config["compute"] = {"device": "cuda", "threads": 8}
+    config["evaluation"]["seed"] = 9
+    config["cascade"]["deferral_ratios"] = [0.1]
+    config["mc_dropout"]["passes"] = 99
+    config["benchmark"] = "other"
+    assert recipes(config) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("finetune/epochs", 21),
+        (f"{MODEL}/architecture", "resnet18"),
+        (f"{MODEL}/pretrained", True),
+        (f"{MODEL}/options", {"width": 2}),
+        (f"{MODEL}/finetune", {"epochs": 1}),
+        ("mc_dropout/training/hidden", 9),
+        (f"{DATASET}/splits/val", 301),
+        (f"{DATASET}/shift/samples", 299),
+        (f"{DATASET}/main_metric", "macro_f1"),
+    ],
+)
+def test_what_does_matter_enters_recipes(config, path, value):
+    before = recipes(config)
+    put(config, path, value)
+    assert recipes(config) != before
+
+
+def test_a_models_own_settings_override_the_shared_ones_key_by_key(config):
+    config["finetune"] = {"epochs": 20, "augmentation": {"noise": 0.06, "shift": 2}}
+    config["models"]["test_resnet"]["finetune"] = {"augmentation": {"noise": 0.1}, "batch_size": 8}
+    assert finetune_recipe(config, "test_resnet") == {
+        "augmentation": {"noise": 0.1, "shift": 2},
+        "batch_size": 8,
+        "epochs": 20,
+    }
+    assert finetune_recipe(config, "small_cnn") == config["finetune"]
+
+
+def test_recipes_leave_the_configuration_alone(config):
+    config["models"]["test_resnet"]["finetune"] = {"augmentation": {"noise": 0.1}}
+    before = copy.deepcopy(config)
+    recipes(config)
+    assert config == before
+
+
+def test_an_absent_option_is_not_in_the_recipe(config):
+    """A default here would retrain every model on the day an option is added."""
+    assert architecture(config, "test_resnet") == {"architecture": "test_resnet"}
+
+
+# --------------------------------------------------------------------------------------- schema
+
+
+def schema_keys(schema, path="config"):
+    """Every key that a configuration can have, with its schema."""
+    for name, part in schema.get("properties", {}).items():
+        yield f"{path}.{name}", part
+        yield from schema_keys(part, f"{path}.{name}")
+    for inner in ("additionalProperties", "items"):
+        if isinstance(schema.get(inner), dict):
+            yield from schema_keys(schema[inner], f"{path}.*")
+
+
+def test_every_key_of_the_schema_is_described():
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    definitions = schema["$defs"]
+    keys = list(schema_keys(schema))
+    for name, part in definitions.items():
+        keys += [(name, part), *schema_keys(part, name)]
+    assert len(keys) > 40
+    for path, part in keys:
+        target = definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else {}
+        assert len(part.get("description") or target.get("description") or "") > 5, path
+
+
+def objects(schema):
+    if isinstance(schema, dict):
+        if schema.get("type") == "object":
+            yield schema
+        for value in schema.values():
+            yield from objects(value)
+
+
+def test_no_block_with_known_keys_takes_others():
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    blocks = [block for block in objects(schema) if "properties" in block]
+    assert len(blocks) > 10
+    assert all(block.get("additionalProperties") is False for block in blocks)
+
+
+def test_the_schema_is_one_and_sets_no_defaults():
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    assert '"default"' not in json.dumps(schema)
+
+
+def test_the_check_imports_nothing_heavy():
+    heavy = ("torch", "timm", "numpy", "polars", "sklearn", "pyarrow")
+    code = f"import sys, sidekick.config; sys.exit([m for m in {heavy} if m in sys.modules] or 0)"
+    environment = {"PYTHONPATH": str(ROOT / "workflow_scripts")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

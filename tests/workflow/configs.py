@@ -1,0 +1,64 @@
+"""Small configurations."""
+
+from copy import deepcopy
+from typing import Any
+
+_SMALL: dict[str, Any] = {
+    "benchmark": "tiny",
+    "seeds": [0, 1],
+    "datasets": {
+        "digits": {
+            "source": "digits",
+            "main_metric": "accuracy",
+            "splits": {"train": 40, "val": 40, "test": 60},
+            "shift": {
+                "samples": 20,
+                "severities": [1, 5],
+                "corruptions": ["gaussian_noise", "contrast"],
+            },
+        }
+    },
+    "finetune": {
+        "epochs": 2,
+        "batch_size": 20,
+        "learning_rate": 0.01,
+        "weight_decay": 0.05,
+        "augmentation": {"noise": 0.06, "shift": 2},
+    },
+    "models": {
+        "alpha": {"architecture": "small_cnn", "options": {"width": 4}},
+        "beta": {"architecture": "small_cnn", "options": {"width": 2}},
+    },
+    "cascade": {"deferral_ratios": [0.5]},
+    "mc_dropout": {
+        "models": ["beta"],
+        "passes": 3,
+        "levels": [0.8],
+        "training": {
+            "hidden": 8,
+            "dropout": [0.2, 0.4],
+            "epochs": 1,
+            "batch_size": 20,
+            "learning_rate": 0.01,
+        },
+    },
+    "evaluation": {"replicates": {"test": 20, "shift": 20}, "level": 0.9, "seed": 0},
+    "compute": {"device": "cpu", "threads": 1},
+}
+
+
+def small_config() -> dict[str, Any]:
+    """Two models, two seeds, one MC-dropout head: seconds of real work."""
+    return deepcopy(_SMALL)
+
+
+def three_models() -> dict[str, Any]:
+    """The small configuration with a third model, `gamma`."""
+    config = small_config()
+    config["models"]["gamma"] = small_cnn(3)
+    return config
+
+
+def small_cnn(width: int) -> dict[str, Any]:
+    """Give the entry of a small model."""
+    return {"architecture": "small_cnn", "options": {"width": width}}

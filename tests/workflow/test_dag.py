@@ -1,0 +1,297 @@
+"""Which jobs a change of the configuration or of the code schedules, and that there are no others.
+
+The jobs are stubs, so that the finished state costs seconds; Snakemake's records of it are real.
+"""
+
+import yaml
+
+from workflow.configs import small_cnn, three_models
+from workflow.project import ROOT, Project
+
+SEEDS = (0, 1)
+MODELS = ("alpha", "beta", "gamma")
+BOARD = {"collect_leaderboard", "plot_leaderboard"}
+SINGLES = {f"evaluate_single digits {model}" for model in MODELS}
+PAIRS = {f"evaluate_pairs digits {model}" for model in MODELS[1:]}
+EVALUATIONS = SINGLES | PAIRS | {"evaluate_mc_dropout digits beta"}
+
+
+def weights(model, seeds=SEEDS, dataset="digits"):
+    """The jobs that train a model and cache its logits."""
+    return {
+        job
+        for seed in seeds
+        for job in (
+            f"finetune {dataset} {model} {seed}",
+            f"cache_logits {dataset} {model} finetune {seed}",
+        )
+    }
+
+
+def head(model, seeds=SEEDS, dataset="digits"):
+    """The jobs of a model's MC-dropout head."""
+    return {
+        job
+        for seed in seeds
+        for job in (
+            f"train_mc_dropout {dataset} {model} {seed}",
+            f"cache_logits {dataset} {model} mc_dropout {seed}",
+        )
+    } | {f"evaluate_mc_dropout {dataset} {model}"}
+
+
+def newcomer(model):
+    """All jobs of a model that is appended."""
+    return weights(model) | BOARD | {
+        f"count_flops digits {model}",
+        f"evaluate_single digits {model}",
+        f"evaluate_pairs digits {model}",
+    }
+
+
+def whole_dataset(dataset, models=MODELS, seeds=SEEDS):
+    """All jobs of a dataset from nothing, the board left out."""
+    jobs = {f"prepare_dataset {dataset}"} | {f"draw_splits {dataset} {seed}" for seed in seeds}
+    for model in models:
+        jobs |= weights(model, seeds, dataset)
+        jobs |= {f"count_flops {dataset} {model}", f"evaluate_single {dataset} {model}"}
+    jobs |= {f"evaluate_pairs {dataset} {model}" for model in models[1:]}
+    return jobs | head("beta", seeds, dataset)
+
+
+def test_a_fresh_folder_needs_every_job_once(tmp_path):
+    project = Project.create(tmp_path / "project", three_models())
+    assert project.plan() == whole_dataset("digits") | BOARD
+
+
+def test_the_embedded_benchmark_needs_every_job_once(tmp_path):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    project = Project.create(tmp_path / "project", config)
+    counts = {}
+    for job in project.plan():
+        rule = job.split()[0]
+        counts[rule] = counts.get(rule, 0) + 1
+    datasets, models, seeds = (len(config[key]) for key in ("datasets", "models", "seeds"))
+    heads = len(config["mc_dropout"]["models"])
+    expected = {
+        "prepare_dataset": datasets,
+        "draw_splits": datasets * seeds,
+        "finetune": datasets * models * seeds,
+        "train_mc_dropout": datasets * heads * seeds,
+        "cache_logits": datasets * (models + heads) * seeds,
+        "count_flops": datasets * models,
+        "evaluate_single": datasets * models,
+        "evaluate_pairs": datasets * (models - 1),
+        "evaluate_mc_dropout": datasets * heads,
+        "collect_leaderboard": 1,
+        "plot_leaderboard": 1,
+    }
+    assert counts == expected
+
+
+def test_two_datasets_do_not_mix(tmp_path):
+    config = three_models()
+    config["datasets"]["more_digits"] = config["datasets"]["digits"]
+    project = Project.create(tmp_path / "project", config)
+    assert project.plan() == whole_dataset("digits") | whole_dataset("more_digits") | BOARD
+
+
+def test_nothing_is_to_be_done_when_all_is_finished(finished):
+    outcome = finished.snakemake("--cores", "2")
+    assert "Nothing to be done" in outcome.output
+    assert finished.plan() == set()
+
+
+def test_an_appended_model_brings_only_its_own_jobs(finished):
+    with finished.edit() as config:
+        config["models"]["delta"] = small_cnn(5)
+    assert finished.plan() == newcomer("delta")
+
+    finished.snakemake("--cores", "2")
+    with finished.edit() as config:
+        config["models"]["epsilon"] = small_cnn(6)
+    assert finished.plan() == newcomer("epsilon")
+
+
+def test_an_edited_model_repeats_only_its_own_chain(finished):
+    with finished.edit() as config:
+        config["models"]["gamma"]["finetune"] = {"epochs": 3}
+    # Gamma stands last: no other model's pair job includes it.
+    assert finished.plan() == (newcomer("gamma") - {"count_flops digits gamma"})
+
+    with finished.edit() as config:
+        del config["models"]["gamma"]["finetune"]
+        config["models"]["beta"]["finetune"] = {"learning_rate": 0.02}
+    assert finished.plan() == (
+        weights("beta") | head("beta") | PAIRS | {"evaluate_single digits beta"} | BOARD
+    )
+
+
+def test_shared_training_settings_repeat_the_models_that_use_them(finished):
+    with finished.edit() as config:
+        config["models"]["alpha"]["finetune"] = {"epochs": 2}
+        config["finetune"]["epochs"] = 3
+    jobs = finished.plan()
+    assert not jobs & weights("alpha"), "alpha overrides the setting that changed"
+    assert weights("beta") | weights("gamma") <= jobs
+
+
+def test_a_removed_model_leaves_the_others_and_comes_back_for_free(finished):
+    config = finished.config
+    for model in MODELS:
+        remaining = {key: entry for key, entry in config["models"].items() if key != model}
+        heads = {**config["mc_dropout"], "models": ["alpha" if model == "beta" else "beta"]}
+        without = {**config, "models": remaining, "mc_dropout": heads}
+        finished.config = without
+        new_head = head("alpha") if model == "beta" else set()
+        assert finished.plan() == BOARD | new_head, f"{model} was removed"
+
+    finished.snakemake("--cores", "2")  # without gamma, the last one
+    returned = {"gamma": config["models"]["gamma"], **without["models"]}
+    finished.config = {**config, "models": returned}
+    assert finished.plan() == BOARD, "a model that comes back at another place"
+
+
+def test_mere_form_schedules_nothing(finished):
+    def reversed_keys(value):
+        if isinstance(value, dict):
+            return {key: reversed_keys(value[key]) for key in reversed(value)}
+        return value
+
+    config = reversed_keys(finished.config)
+    config["seeds"] = list(reversed(config["seeds"]))
+    assert list(config["models"]) == list(reversed(MODELS)), "the models are re-ordered, too"
+    for model in config["models"].values():
+        model["labels"] = {"family": "new"}
+    config["compute"]["threads"] = 2
+    text = yaml.safe_dump(config, sort_keys=False, default_flow_style=None)
+    finished.path("config.yaml").write_text(f"# a comment\n{text}# another one\n")
+    assert finished.plan() == set()
+
+
+def test_intervals_change_only_evaluations(finished):
+    with finished.edit() as config:
+        config["evaluation"]["level"] = 0.95
+    assert finished.plan() == EVALUATIONS | BOARD
+
+
+def test_deferral_ratios_change_only_pairs(finished):
+    with finished.edit() as config:
+        config["cascade"]["deferral_ratios"] = [0.25]
+    assert finished.plan() == PAIRS | BOARD
+
+
+def test_mc_dropout_settings_change_only_heads(finished):
+    with finished.edit() as config:
+        config["mc_dropout"]["levels"] = [0.7]
+    assert finished.plan() == {"evaluate_mc_dropout digits beta"} | BOARD
+    with finished.edit() as config:
+        config["mc_dropout"]["training"]["hidden"] = 9
+    assert finished.plan() == head("beta") | BOARD
+
+
+def test_heads_come_and_go(finished):
+    with finished.edit() as config:
+        config["mc_dropout"]["models"].append("gamma")
+    assert finished.plan() == head("gamma") | BOARD
+    with finished.edit() as config:
+        del config["mc_dropout"]
+    assert finished.plan() == BOARD
+
+
+def test_a_new_seed_trains_only_itself(finished):
+    with finished.edit() as config:
+        config["seeds"] = [0, 1, 2]
+    trained = set().union(*(weights(model, [2]) for model in MODELS)) | head("beta", [2])
+    assert finished.plan() == {"draw_splits digits 2"} | trained | EVALUATIONS | BOARD
+
+
+def test_a_removed_seed_trains_nothing(finished):
+    with finished.edit() as config:
+        config["seeds"] = [1]
+    assert finished.plan() == EVALUATIONS | BOARD
+
+
+def test_a_dataset_comes_and_goes(finished):
+    with finished.edit() as config:
+        config["datasets"]["more_digits"] = config["datasets"]["digits"]
+    assert finished.plan() == whole_dataset("more_digits") | BOARD
+    finished.snakemake("--cores", "2")
+    with finished.edit() as config:
+        del config["datasets"]["more_digits"]
+    assert finished.plan() == BOARD, "the board must lose the rows of the removed dataset"
+
+
+def test_code_that_is_only_touched_schedules_nothing(finished):
+    for module in finished.path("workflow_scripts").glob("**/*.py"):
+        module.touch()
+    assert finished.plan() == set()
+
+
+def test_changed_metrics_repeat_evaluations_but_no_training(finished):
+    module = finished.path("workflow_scripts/sidekick/metrics/calibration.py")
+    text = module.read_text()
+    module.write_text(text + "\nCHANGED = True\n")
+    assert finished.plan() == EVALUATIONS | BOARD
+    module.write_text(text)
+    assert finished.plan() == set(), "the change was taken back"
+
+
+def test_changed_scripts_and_training_code_repeat_nothing_costly(finished):
+    library = finished.path("workflow_scripts/sidekick")
+    scripts = list(finished.path("workflow_scripts").glob("*.py"))
+    for module in [*scripts, *(library / "training").glob("*.py"), library / "jobs.py"]:
+        module.write_text(module.read_text() + "\n# changed\n")
+    costly = ("prepare_dataset", "draw_splits", "finetune", "train_mc_dropout", "cache_logits")
+    assert not {job for job in finished.plan() if job.startswith(costly)}
+
+
+def test_a_bumped_revision_repeats_its_rule(finished):
+    settings = finished.path("workflow_scripts/sidekick/config.py")
+    text = settings.read_text()
+    assert '"cache_logits": 1' in text
+    settings.write_text(text.replace('"cache_logits": 1', '"cache_logits": 2'))
+    jobs = finished.plan()
+    assert {job for job in jobs if job.startswith("cache_logits")}
+    assert not {job for job in jobs if job.startswith(("finetune", "count_flops"))}
+
+
+def test_a_moved_project_is_still_finished(finished, tmp_path):
+    moved = finished.folder.rename(tmp_path / "elsewhere")
+    for module in (moved / "workflow_scripts").glob("**/*.py"):
+        module.touch()
+    assert Project(moved).plan() == set()
+
+
+def test_a_given_configuration_replaces_the_default_one(finished, tmp_path):
+    config = three_models()
+    config["models"] = {"zeta": small_cnn(7), "eta": small_cnn(8)}
+    config["mc_dropout"]["models"] = ["eta"]
+    other = Project(tmp_path / "other")
+    other.folder.mkdir()
+    other.config = config
+    jobs = finished.plan("--configfile", str(other.path("config.yaml")))
+    assert {job.split()[2] for job in jobs if job.startswith("finetune")} == {"zeta", "eta"}
+    assert not {job for job in jobs if set(MODELS) & set(job.split())}
+    beside = finished.path("configs")
+    beside.mkdir()
+    other.path("config.yaml").rename(beside / "other.yaml")
+    assert finished.plan("--configfile", "configs/other.yaml") == jobs
+
+
+def test_switching_environments_on_repeats_nothing():
+    profile = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text())
+    # `--sdm conda` needs conda even for a dry run; this is what decides.
+    assert sorted(profile["rerun-triggers"]) == ["mtime", "params"]
+    assert "software-deployment-method" not in profile
+
+
+def test_every_ready_made_benchmark_can_be_planned(tmp_path):
+    project = Project.create(tmp_path / "project", three_models())
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        config = yaml.safe_load(path.read_text())
+        trained = {job for job in project.plan("--configfile", str(path)) if "finetune " in job}
+        models, datasets, seeds = (len(config[key]) for key in ("models", "datasets", "seeds"))
+        assert len({job for job in trained if job.startswith("finetune")}) == (
+            models * datasets * seeds
+        ), path.name

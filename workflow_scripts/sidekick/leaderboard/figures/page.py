@@ -1,0 +1,120 @@
+"""The page around the axes: size, title, legend, caption."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.legend import Legend
+
+from sidekick.leaderboard.figures.look import plural
+from sidekick.leaderboard.figures.rows import Board
+
+# A paper's text width. All lengths are in inches.
+_WIDTH = 7.0
+_MARGIN = 0.06
+_TITLE = {"size": 9.0, "weight": "bold"}
+_CAPTION = {"size": 6.5}
+_LINE_SPACING = 1.2
+
+
+class Drawing(NamedTuple):
+    """A figure and what it says in words, for the files' metadata."""
+
+    figure: Figure
+    title: str
+    caption: str
+
+
+def new_figure(height: float) -> Figure:
+    """Start a figure as wide as a paper's text, whose axes together are `height` inches high."""
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def annotate(
+    figure: Figure, title: str, caption: Iterable[str], legend: Sequence[Artist] = ()
+) -> Drawing:
+    """Add title and legend above and a caption below; the figure grows by what they need."""
+    words = " ".join(caption)
+    width, body = figure.get_size_inches()
+    head, head_height = _wrap(figure, title, _TITLE)
+    foot, foot_height = _wrap(figure, words, _CAPTION)
+    key, key_height = _add_legend(figure, legend)
+    below = foot_height + _MARGIN
+    height = _MARGIN + head_height + key_height + body + below
+    figure.set_size_inches(width, height)
+    left, top = _MARGIN / width, 1 - _MARGIN / height
+    figure.text(left, top, head, va="top", linespacing=_LINE_SPACING, **_TITLE)
+    if key:
+        key.set_bbox_to_anchor((left, top - head_height / height))
+    style = {"color": "#555555", "linespacing": _LINE_SPACING, **_CAPTION}
+    figure.text(left, _MARGIN / height, foot, va="bottom", **style)
+    rect = (0, below / height, 1, body / height)
+    figure.get_layout_engine().set(rect=rect, w_pad=0.05, h_pad=0.05)
+    _settle(figure)
+    return Drawing(figure, title, words)
+
+
+def empty_figure(title: str, sentence: str) -> Drawing:
+    """Say why there is nothing to draw."""
+    figure = new_figure(1.2)
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, sentence, ha="center", va="center", size=8, wrap=True)
+    return annotate(figure, title, [])
+
+
+def samples_note(board: Board) -> str:
+    """Say how many samples and seeds the values rest on."""
+    samples, seeds = board.test["samples"].max() or 0, board.test["seeds"].max() or 0
+    return f"{board.dataset}, test: {plural(samples, 'sample')} × {plural(seeds, 'seed')}."
+
+
+def interval_note(board: Board, what: str = "Bars") -> str:
+    """Say what the intervals are."""
+    over = "samples and seeds" if (board.metrics["seeds"].max() or 0) > 1 else "samples"
+    return f"{what}: {100 * board.level:g} % bootstrap intervals over {over}."
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once, for all formats.
+
+    The solver's last digits vary from run to run, and with them shades of pixels: hence rounded.
+    """
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(edge, 4) for edge in axes.get_position().bounds])
+
+
+def _add_legend(figure: Figure, handles: Sequence[Artist]) -> tuple[Legend | None, float]:
+    """Add a legend in as few rows as fit; give it and its height in inches."""
+    renderer = figure.canvas.get_renderer()
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(handles=handles, loc="upper left", ncols=columns)
+        size = legend.get_window_extent(renderer).size / figure.dpi
+        if columns == 1 or size[0] < figure.get_figwidth() - _MARGIN:
+            return legend, size[1]
+        legend.remove()
+    return None, 0.0
+
+
+def _wrap(figure: Figure, text: str, font: dict) -> tuple[str, float]:
+    """Break a text into lines that fit the figure; give it and its height with a gap."""
+    renderer, properties = figure.canvas.get_renderer(), FontProperties(**font)
+    widest = (figure.get_figwidth() - 2 * _MARGIN) * figure.dpi
+    lines: list[str] = []
+    # Not at non-breaking spaces.
+    for word in text.split(" ") if text else ():
+        longer = f"{lines[-1]} {word}" if lines else word
+        size = renderer.get_text_width_height_descent(longer, properties, False)
+        if lines and size[0] > widest:
+            lines.append(word)
+        else:
+            lines[-1:] = [longer]
+    # A line is a little higher than its spacing says.
+    return "\n".join(lines), len(lines) * 1.1 * _LINE_SPACING * font["size"] / 72 + _MARGIN
