@@ -13,6 +13,8 @@ from sidekick.datasets import get_dataset
 # to the system at once; jobs inherit these.
 os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(16 * 2**30))
+# Jobs end when this process is killed.
+os.environ.update(SIDEKICK_RUN=str(os.getpid()))
 
 STATE = Path(".snakemake")
 if workflow.is_main_process:

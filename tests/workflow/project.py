@@ -156,6 +156,6 @@ def jobs_of(output: str) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Leave out what a user's settings and this test run would bring into the command."""
-    ours = ("SNAKEMAKE_", "PYTEST_", "STUB_")
+    ours = ("SNAKEMAKE_", "PYTEST_", "STUB_", "SIDEKICK_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return kept | {"COLUMNS": "200", "NO_COLOR": "1"}

@@ -21,7 +21,11 @@ def set_value(config, path, value):
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (["models", "alpha", "architecture"], "resnet51", ["resnet51", "Most similar:", "resnet50"]),
+        (
+            ["models", "alpha", "architecture"],
+            "resnet51",
+            ["resnet51", "Most similar:", "resnet50"],
+        ),
         (["models", "alpha", "lerning_rate"], 1, ["unknown key 'lerning_rate'", "finetune"]),
         (["models", "../alpha"], {"architecture": "small_cnn"}, ["'../alpha'", "legal id"]),
         (["finetune", "epochs"], "many", ["finetune.epochs", "'many'", "integer"]),

@@ -42,11 +42,15 @@ def head(model, seeds=SEEDS, dataset="digits"):
 
 def newcomer(model):
     """All jobs of a model that is appended."""
-    return weights(model) | BOARD | {
-        f"count_flops digits {model}",
-        f"evaluate_single digits {model}",
-        f"evaluate_pairs digits {model}",
-    }
+    return (
+        weights(model)
+        | BOARD
+        | {
+            f"count_flops digits {model}",
+            f"evaluate_single digits {model}",
+            f"evaluate_pairs digits {model}",
+        }
+    )
 
 
 def whole_dataset(dataset, models=MODELS, seeds=SEEDS):

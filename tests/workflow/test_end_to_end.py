@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -104,9 +105,7 @@ def test_parquet_files_say_where_they_came_from(real_run):
         "datasets/digits/samples": everywhere,
         "datasets/digits/shift": everywhere | {"split": "shift"},
         "datasets/digits/splits/seed1": everywhere | {"seed": "1"},
-        "checkpoints/digits/beta/finetune/seed1.curve": everywhere
-        | model
-        | {"recipe": "finetune"},
+        "checkpoints/digits/beta/finetune/seed1.curve": everywhere | model | {"recipe": "finetune"},
         "checkpoints/digits/beta/mc_dropout/seed1.curve": everywhere
         | model
         | {"recipe": "mc_dropout"},
@@ -134,7 +133,7 @@ def test_parquet_files_say_where_they_came_from(real_run):
 def test_the_board_has_the_documented_columns_and_metrics(real_run, board):
     assert board.columns == COLUMNS
     assert set(board["metric"]) >= METRICS
-    keys = COLUMNS[: COLUMNS.index("seeds")] + ["metric"]
+    keys = [*COLUMNS[: COLUMNS.index("seeds")], "metric"]
     assert not board.select(keys).is_duplicated().any()
     assert set(board["split"]) == {"test", "shift"}
     assert set(board["corruption"].drop_nulls()) == {"gaussian_noise", "contrast", "mean"}
@@ -196,18 +195,24 @@ def test_a_run_from_scratch_on_one_core_gives_the_same_values(real_run, tmp_path
 
 def test_a_truncated_logit_file_is_named_and_can_be_mended(real_run, tmp_path):
     project = real_run.copy(tmp_path / "project")
+    for stage in ("evaluation", "leaderboard"):
+        shutil.rmtree(project.path(f"results/{stage}"))
     name = "results/logits/digits/beta/finetune/seed1/test.parquet"
     damaged = project.path(name)
     damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
     outcome = project.snakemake("--cores", "1", succeeds=False)
-    log = project.path("results/logs/evaluate_single/digits/beta.log").read_text()
-    for text in (outcome.output, log):
+    # Whichever of the two jobs that read the file came first.
+    logs = [
+        project.path(f"results/logs/evaluate_{job}/digits/beta.log") for job in ("single", "pairs")
+    ]
+    for text in (outcome.output, "".join(log.read_text() for log in logs)):
         assert name in text
         assert "Delete it and start the run again" in text
     assert "Traceback" not in outcome.output
 
     damaged.unlink()
-    project.snakemake("--cores", "1", "collect_leaderboard")
+    outcome = project.snakemake("--cores", "2", "collect_leaderboard")
+    assert "cache_logits digits beta finetune 1" in jobs_of(outcome.output)
     assert_same_board(project, real_run)
 
 
@@ -228,7 +233,9 @@ def test_a_training_that_diverges_says_so(real_run, tmp_path):
 def assert_same_board(project: Project, reference: Project) -> None:
     """Compare all columns of the tables exactly; NaN equals NaN."""
     for name in ("leaderboard.parquet", "curves.parquet"):
-        tables = [pl.read_parquet(p.path(f"results/leaderboard/{name}")) for p in (project, reference)]
+        tables = [
+            pl.read_parquet(p.path(f"results/leaderboard/{name}")) for p in (project, reference)
+        ]
         assert_frame_equal(*tables, check_exact=True)
     for name in ("fits.csv", "leaderboard.csv", "summary.txt"):
         texts = [p.path(f"results/leaderboard/{name}").read_text() for p in (project, reference)]

@@ -27,7 +27,8 @@ class LiveRun:
     def wait_for_job(self) -> None:
         deadline = time.monotonic() + 60
         while "rule count_flops" not in self.log.read_text():
-            assert self.is_alive() and time.monotonic() < deadline, self.log.read_text()
+            assert self.is_alive(), self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
 
     def is_alive(self) -> bool:

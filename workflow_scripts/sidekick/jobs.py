@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -50,12 +51,17 @@ def job_device(job) -> str:
 
 
 def _end_with_run() -> None:
-    """Let Linux end this job when the run that started it is killed.
+    """End this job if the run that started it was killed, now or later (on Linux).
 
-    A job that outlives its run could still replace results after a later run made them anew,
-    perhaps by other settings.
+    A job that outlives its run could replace results after a later run made them anew, perhaps
+    by other settings.
     """
-    is_job = hasattr(sys.modules["__main__"], "snakemake")
-    if is_job and sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    run = os.environ.get("SIDEKICK_RUN")
+    if run is None or sys.platform != "linux":
+        return
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    try:
+        os.kill(int(run), 0)
+    except ProcessLookupError:
+        sys.exit("Error: the run that started this job was killed")

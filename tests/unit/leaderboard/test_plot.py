@@ -48,14 +48,29 @@ def test_every_figure_is_written_in_both_formats(drawn):
     assert plt.get_fignums() == []
 
 
-def test_two_processes_draw_the_same_bytes(drawn, tmp_path):
-    names = [Path(path).name for path in drawn["outputs"]]
-    again = {**drawn, "outputs": [str(tmp_path / DATASET / name) for name in names]}
-    # A new process has other addresses, and so other orders wherever these decide.
-    code = f"from sidekick.leaderboard.plot import plot_leaderboard as p; p(**{again!r})"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": _library()})
-    for first, second in zip(drawn["outputs"], again["outputs"], strict=True):
-        assert Path(first).read_bytes() == Path(second).read_bytes(), first
+def test_a_new_process_draws_the_same_bytes(drawn, tmp_path):
+    # Those with placed labels, many panels and joined tables.
+    figures = ("aurc_vs_gmacs", "deferral", "deltas")
+    first = [path for path in drawn["outputs"] if Path(path).stem in figures]
+    second = [str(tmp_path / DATASET / Path(path).name) for path in first]
+    again = {**drawn, "outputs": second}
+    # It has other addresses, and so other orders wherever these decide.
+    code = (
+        "import sys; from sidekick.leaderboard.plot import plot_leaderboard\n"
+        f"plot_leaderboard(**{again!r})\n"
+        "print([name for name in ('torch', 'numba', 'sidekick.evaluation') if name in sys.modules])"
+    )
+    library = Path(sys.modules["sidekick.leaderboard.plot"].__file__).parents[2]
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(library)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout.strip() == "[]"
+    for one, other in zip(first, second, strict=True):
+        assert Path(one).read_bytes() == Path(other).read_bytes(), one
 
 
 def test_draws_only_what_is_asked_for(drawn, tmp_path):
@@ -74,17 +89,3 @@ def test_unknown_dataset_is_refused(drawn, tmp_path):
     output = str(tmp_path / "mnist" / "deltas.svg")
     with pytest.raises(SidekickError, match=r"leaderboard\.parquet: no rows of dataset 'mnist'"):
         plot_leaderboard(**{**drawn, "outputs": [output]})
-
-
-def test_import_needs_neither_torch_nor_the_evaluation():
-    code = (
-        "import sys, sidekick.leaderboard.plot\n"
-        "bad = [name for name in sys.modules if name.split('.')[0] in ('torch', 'sklearn', 'numba')"
-        " or name.startswith('sidekick.evaluation')]\n"
-        "assert not bad, bad"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": _library()})
-
-
-def _library() -> str:
-    return str(Path(sys.modules["sidekick.leaderboard.plot"].__file__).parents[2])

@@ -30,6 +30,18 @@ def test_noise_sidekick_shuffles_whole_rows():
     assert (noise != logits).any(axis=1).sum() > 40
 
 
+def test_noise_sidekick_swaps_logits_only_between_samples_with_the_same_options():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(60, 4))
+    logits[rng.random(60) < 0.5, 3] = -np.inf
+    logits[7, :2] = -np.inf
+    noise = controls.noise_sidekick(logits, rng)
+    np.testing.assert_array_equal(np.isneginf(noise), np.isneginf(logits))
+    assert sorted(map(tuple, noise)) == sorted(map(tuple, logits))
+    assert (noise != logits).any(axis=1).sum() > 40
+    np.testing.assert_array_equal(noise[7], logits[7])
+
+
 def test_oracle_ordering_cannot_be_beaten():
     (logits, _), labels = make_models(0)
     weights = unit_weights(len(labels))

@@ -18,9 +18,15 @@ def noise_sidekick(small: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shuffle a model's logits between samples.
 
     Each class keeps its exact distribution of logits, but they say nothing about the sample: a
-    sound duo gives such a sidekick a weight of about 0.
+    sound duo gives such a sidekick a weight of about 0. Samples swap logits only with samples that
+    have the same options (-inf in the same places).
     """
-    return small[rng.permutation(len(small))]
+    order = rng.permutation(len(small))
+    _, options = np.unique(np.isneginf(small), axis=0, return_inverse=True)
+    shuffled = np.empty_like(small)
+    for group in np.unique(options):
+        shuffled[options == group] = small[order[options[order] == group]]
+    return shuffled
 
 
 def oracle_ordering(prediction: Prediction, labels: np.ndarray) -> Prediction:

@@ -48,38 +48,30 @@ def draw(board: Board) -> Drawing:
         & ~pl.col("variant").str.contains("_ordering")
         & (pl.col("variant") != REPRODUCTION)
     )
-    controls, deployable = (
-        rows.filter(condition)
-        for condition in (
-            pl.col("variant").str.contains(CONTROLS),
-            ~pl.col("variant").str.contains(CONTROLS),
-        )
-    )
-    if deployable.is_empty():
+    if rows.is_empty():
         return empty_figure(_TITLE, f"No predictor of {board.dataset} has an AURC.")
     unit, factor = ("MMACs", 1e3) if rows["gmacs"].median() < 0.1 else ("GMACs", 1.0)
-    rows, controls, deployable = (
-        part.with_columns(cost=factor * pl.col("gmacs")) for part in (rows, controls, deployable)
-    )
+    rows = rows.with_columns(cost=factor * pl.col("gmacs"))
+    control = pl.col("variant").str.contains(CONTROLS)
+    controls, deployable = rows.filter(control), rows.filter(~control)
     front = deployable[pareto_front(deployable["cost"], deployable["value"])]
     figure = new_figure(3.7)
     axes, side = figure.subplots(1, 2, width_ratios=[1.7, 1])
     _set_axes(axes, deployable)
     axes.set_xlabel(f"Expected cost per sample ({unit}, log scale)")
-    crowded = len(deployable) > _CROWD
-    alpha = 0.5 if crowded else 1
+    alpha, bars = (1.0, 0.25) if len(deployable) <= _CROWD else (0.5, 0.0)
     _draw_points(axes, controls, markersize=3, markeredgewidth=0, alpha=alpha)
-    faint = {"bars": 0 if crowded else 0.25, "alpha": alpha}
-    _draw_points(axes, deployable, markersize=3.6, markeredgewidth=0, **faint)
+    _draw_points(axes, deployable, bars, markersize=3.6, markeredgewidth=0, alpha=alpha)
     axes.step(front["cost"], front["value"], where="post", color="#333333", lw=0.9, zorder=1.5)
-    _draw_points(axes, front, bars=1, markersize=5.5, markeredgecolor="#222222", zorder=3)
+    _draw_points(axes, front, 1.0, markersize=5.5, markeredgecolor="#222222", zorder=3)
     shown = _thinned(len(front))
-    points = front["cost", "value"].rows()
     _list_front(side, front[shown], short_names(board.models), unit)
     caption = _caption(board, deployable, controls, front)
     drawing = annotate(figure, _title(front), caption, _legend(rows))
-    numbers = [str(number) for number in range(1, len(shown) + 1)]
+    # Labels go last, when the axes have their final size.
+    points = front["cost", "value"].rows()
     others = [point for index, point in enumerate(points) if index not in shown]
+    numbers = [str(number) for number in range(1, len(shown) + 1)]
     place_labels(axes, [points[i] for i in shown] + others, numbers, size=6.5, weight="bold")
     return drawing
 
@@ -95,7 +87,7 @@ def _set_axes(axes: Axes, rows: pl.DataFrame) -> None:
     axes.set_ylabel(label)
 
 
-def _draw_points(axes: Axes, rows: pl.DataFrame, bars: float = 0, **style) -> None:
+def _draw_points(axes: Axes, rows: pl.DataFrame, bars: float = 0.0, **style) -> None:
     # A lower end of 0 has no place on a log axis: such a bar runs out of the figure.
     bottom = axes.get_ylim()[0] / 2 if axes.get_yscale() == "log" else -np.inf
     for (predictor, variant), own in rows.group_by("predictor", "variant", maintain_order=True):
@@ -137,7 +129,7 @@ def _legend(rows: pl.DataFrame) -> Sequence[Line2D]:
     for predictor, variant in rows.select("predictor", "variant").iter_rows():
         looks[look_of(predictor, variant)] = None
     order = list(LOOKS.values())
-    shown = sorted(looks, key=lambda look: order.index(look) if look in order else -1)
+    shown = sorted(looks, key=lambda look: order.index(look) if look in order else len(order))
     handles = [
         Line2D([], [], marker=look.marker, color=look.color, ls="none", label=look.name)
         for look in shown

@@ -18,6 +18,8 @@ _MARGIN = 0.06
 _TITLE = {"size": 9.0, "weight": "bold"}
 _CAPTION = {"size": 6.5}
 _LINE_SPACING = 1.2
+# SVG's letters are not hinted: a line is up to 2 % wider there than it was measured.
+_SLACK = 0.97
 
 
 class Drawing(NamedTuple):
@@ -97,7 +99,7 @@ def _add_legend(figure: Figure, handles: Sequence[Artist]) -> tuple[Legend | Non
     for columns in range(len(handles), 0, -1):
         legend = figure.legend(handles=handles, loc="upper left", ncols=columns)
         size = legend.get_window_extent(renderer).size / figure.dpi
-        if columns == 1 or size[0] < figure.get_figwidth() - _MARGIN:
+        if columns == 1 or size[0] < _SLACK * (figure.get_figwidth() - _MARGIN):
             return legend, size[1]
         legend.remove()
     return None, 0.0
@@ -106,7 +108,7 @@ def _add_legend(figure: Figure, handles: Sequence[Artist]) -> tuple[Legend | Non
 def _wrap(figure: Figure, text: str, font: dict) -> tuple[str, float]:
     """Break a text into lines that fit the figure; give it and its height with a gap."""
     renderer, properties = figure.canvas.get_renderer(), FontProperties(**font)
-    widest = (figure.get_figwidth() - 2 * _MARGIN) * figure.dpi
+    widest = _SLACK * (figure.get_figwidth() - 2 * _MARGIN) * figure.dpi
     lines: list[str] = []
     # Not at non-breaking spaces.
     for word in text.split(" ") if text else ():

@@ -1,0 +1,182 @@
+"""A small made-up benchmark: cached logits of several models, to change and to evaluate."""
+
+import numpy as np
+import polars as pl
+
+from sidekick.artifacts import write_json
+from sidekick.evaluation.mc_dropout import evaluate_mc_dropout
+from sidekick.evaluation.pairs import evaluate_pairs
+from sidekick.evaluation.single import evaluate_single
+from sidekick.logit_cache import write_logits
+
+CELLS = (("fog", 1), ("fog", 3), ("snow", 1), ("snow", 3))
+SPLITS = ("val", "test", "shift")
+TABLES = ("metrics", "curves", "fits")
+BIG, SMALL = "zeta", "alpha"
+
+
+class Benchmark:
+    """Logit files of some models; `data[split, model, seed]` may be changed before `write`.
+
+    Parameters
+    ----------
+    folder
+        Where files go.
+    models
+        Name to (GMACs, how much its logits know).
+    seeds, classes, sizes, cells
+        Seeds, number of classes, samples by split (of a shift part), and the shift parts.
+    features
+        Width of cached pooled features, if any.
+    """
+
+    def __init__(
+        self,
+        folder,
+        models=None,
+        seeds=(0, 1),
+        classes=4,
+        sizes=None,
+        cells=CELLS,
+        features=None,
+        replicates=40,
+    ):
+        self.folder = folder
+        self.models = models or {BIG: (2.0, 2.2), SMALL: (0.5, 1.2)}
+        self.seeds, self.classes, self.cells = list(seeds), classes, cells
+        self.sizes = sizes or {"val": 60, "test": 50, "shift": 20}
+        self.settings = {
+            "replicates": {"test": replicates, "shift": replicates // 2},
+            "level": 0.9,
+            "seed": 5,
+        }
+        self.ratios = [0.25, 0.5]
+        labels = np.random.default_rng(0).integers(0, classes, sum(self.sizes.values()))
+        self.data = {}
+        for index, (model, (_, signal)) in enumerate(self.models.items()):
+            for seed in self.seeds:
+                rng = np.random.default_rng([1, index, seed])
+                for split in SPLITS:
+                    self.data[split, model, seed] = self._columns(
+                        split, seed, labels, signal, rng, features
+                    )
+
+    def _columns(self, split, seed, labels, signal, rng, features):
+        n = self.sizes[split]
+        # Test and shift hold the same samples for every seed, val does not.
+        chosen = np.arange(n) + (100 * seed if split == "val" else 1000)
+        labels = labels[chosen % len(labels)].astype(np.int32)
+        ids = np.array([f"s{i:05}" for i in chosen], dtype=object)
+        columns = {}
+        if split == "shift":
+            count = len(self.cells)
+            columns["corruption"] = np.repeat([name for name, _ in self.cells], n).astype(object)
+            columns["severity"] = np.repeat([s for _, s in self.cells], n).astype(np.int8)
+            ids, labels = np.tile(ids, count), np.tile(labels, count)
+            signal = signal - 0.3 * columns["severity"].astype(float)
+        logits = rng.normal(size=(len(ids), self.classes)) * 1.2
+        logits[np.arange(len(ids)), labels] += signal
+        columns |= {"sample_ids": ids, "labels": labels, "logits": logits.astype(np.float32)}
+        if features is not None:
+            columns["features"] = rng.normal(size=(len(ids), features)).astype(np.float32)
+        return columns
+
+    def path(self, split, model, seed):
+        return self.folder / "logits" / model / f"seed{seed}" / f"{split}.parquet"
+
+    def write(self):
+        """Write every file."""
+        for (split, model, seed), columns in self.data.items():
+            facts = {"benchmark": "made_up", "dataset": "toy", "model": model, "seed": seed}
+            write_logits(self.path(split, model, seed), **columns, facts={**facts, "split": split})
+        for model, (gmacs, _) in self.models.items():
+            counted = {"gmacs": gmacs, "feature_gmacs": 0.9 * gmacs, "facts": {"model": model}}
+            write_json(counted, self.flops(model))
+        return self
+
+    def flops(self, model):
+        return self.folder / "flops" / f"{model}.json"
+
+    def logits(self, *models):
+        return {
+            split: [str(self.path(split, model, s)) for model in models for s in self.seeds]
+            for split in SPLITS
+        }
+
+    def permute(self):
+        """Shuffle the rows of every file in its own way."""
+        for index, (key, columns) in enumerate(self.data.items()):
+            rows = np.random.default_rng(index).permutation(len(columns["labels"]))
+            self.data[key] = {name: values[rows] for name, values in columns.items()}
+        return self
+
+    def _run(self, function, name, facts, **arguments):
+        outputs = {table: self.folder / name / f"{table}.parquet" for table in TABLES}
+        function(
+            seeds=self.seeds,
+            evaluation=self.settings,
+            facts={"benchmark": "made_up", "dataset": "toy", **facts},
+            **arguments,
+            **outputs,
+        )
+        return {table: pl.read_parquet(path) for table, path in outputs.items()}
+
+    def single(self, model=BIG):
+        """Evaluate one model: table name to data frame."""
+        return self._run(
+            evaluate_single,
+            f"single/{model}",
+            {"model": model},
+            logits=self.logits(model),
+            flops=str(self.flops(model)),
+        )
+
+    def pairs(self, model, *partners):
+        """Evaluate the pairs of `model` with its partners."""
+        models = (*partners, model)
+        return self._run(
+            evaluate_pairs,
+            f"pairs/{model}",
+            {},
+            logits=self.logits(*models),
+            flops=[str(self.flops(one)) for one in models],
+            model=model,
+            deferral_ratios=self.ratios,
+        )
+
+    def mc_dropout(self, checkpoints, model=BIG, passes=4, levels=(0.7, 0.9)):
+        """Evaluate the MC-dropout predictors of one model."""
+        return self._run(
+            evaluate_mc_dropout,
+            f"mc_dropout/{model}",
+            {"model": model},
+            logits=self.logits(model),
+            checkpoints=[str(path) for path in checkpoints],
+            flops=str(self.flops(model)),
+            passes=passes,
+            levels=levels,
+        )
+
+
+def pick(table, **values):
+    """The rows with these values; None asks for null."""
+    for column, value in values.items():
+        table = table.filter(pl.col(column).eq_missing(pl.lit(value)))
+    return table
+
+
+def row(table, **values):
+    """The only such row, as a dict."""
+    found = pick(table, **values)
+    assert len(found) == 1, (values, len(found))
+    return found.row(0, named=True)
+
+
+def assert_every_nan_is_explained(metrics):
+    """No silent number, and no silent absence of one."""
+    numbers = ("value", "low", "high", "delta", "delta_low", "delta_high")
+    silent = metrics.filter(
+        pl.any_horizontal(pl.col(number).is_nan() for number in numbers) & pl.col("note").is_null()
+    )
+    assert len(silent) == 0, silent
+    assert len(metrics.filter(pl.col("value").is_infinite())) == 0

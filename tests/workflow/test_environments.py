@@ -1,0 +1,238 @@
+"""The conda environments: pinned like everything else, and neither too small nor too large.
+
+Snakemake lets a script fall back on the packages beside Snakemake itself, so that a package that
+is missing from an environment would go unnoticed on the machine that it was written on.
+"""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from workflow.project import ROOT
+
+SCRIPTS = ROOT / "workflow_scripts"
+STAGES = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
+CONDA_NAMES = {"pytorch": "torch"}
+# Loaded by their names in a registry, which no import statement shows.
+LOADED_BY_NAME = {"datasets": ["sidekick.datasets.digits"]}
+
+# Imports modules where the given top-level modules are not installed.
+PROBE = """\
+import importlib, json, sys
+
+modules, missing, folder = json.load(sys.stdin)
+missing = set(missing)
+
+class Installed:
+    def __init__(self, finders):
+        self.finders = finders
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in missing:
+            return None
+        specs = (finder.find_spec(name, path, target) for finder in self.finders)
+        return next((spec for spec in specs if spec is not None), None)
+
+    def find_distributions(self, *arguments):
+        for finder in self.finders:
+            if hasattr(finder, "find_distributions"):
+                yield from finder.find_distributions(*arguments)
+
+sys.meta_path[:] = [Installed(list(sys.meta_path))]
+sys.path.insert(0, folder)
+for name in modules:
+    importlib.import_module(name)
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+@cache
+def environment(stage: str) -> dict[str, str]:
+    """Give an environment's packages, by their names on the Python package index, and pins."""
+    text = (ROOT / "envs" / f"{stage}.yaml").read_text()
+    pins = {}
+    for dependency in yaml.safe_load(text)["dependencies"]:
+        name, pin = re.fullmatch(r"([a-z0-9-]+) =([0-9][0-9a-z.]*)", dependency).groups()
+        pins[CONDA_NAMES.get(name, name)] = pin
+    return pins
+
+
+@cache
+def closure(stage: str) -> frozenset[str]:
+    """Give the distributions that installing an environment brings."""
+    todo, found = set(environment(stage)) - {"python"}, set()
+    while todo:
+        name = canonicalize_name(todo.pop())
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            requirements = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue  # required by another platform
+        for text in requirements:
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                todo.add(requirement.name)
+    return frozenset(found)
+
+
+@cache
+def distributions() -> dict[str, set[str]]:
+    """Give the distributions that hold each top-level module."""
+    holders = metadata.packages_distributions()
+    return {module: set(map(canonicalize_name, names)) for module, names in holders.items()}
+
+
+def not_in(allowed: frozenset[str]) -> list[str]:
+    """Give the top-level modules here that none of the allowed distributions holds."""
+    return [module for module, names in distributions().items() if not names & allowed]
+
+
+def probe(modules: list[str], missing: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", PROBE],
+        input=json.dumps([modules, missing, str(SCRIPTS)]),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def scripts_of(stage: str) -> list[Path]:
+    """Give the scripts of the rules that name an environment."""
+    found = []
+    for rules in (ROOT / "rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", rules.read_text(), flags=re.M)[1:]:
+            if f'"../envs/{stage}.yaml"' in rule:
+                script = re.search(r'script:\s+"\.\./workflow_scripts/(\w+\.py)"', rule)[1]
+                found.append(SCRIPTS / script)
+    return found
+
+
+def imports_of(path: Path) -> set[str]:
+    """Give the modules that a file imports anywhere, even inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def module_file(name: str) -> Path | None:
+    """Give the file of one of our modules, None for anything else."""
+    path = SCRIPTS.joinpath(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def modules_of(stage: str) -> tuple[list[str], set[str]]:
+    """Follow a stage's scripts; give our modules and the other top-level names they import."""
+    todo = set(LOADED_BY_NAME.get(stage, []))
+    for script in scripts_of(stage):
+        todo |= imports_of(script)
+    ours, others = set(), set()
+    while todo:
+        name = todo.pop()
+        file = module_file(name)
+        if file is None:
+            if not name.startswith("sidekick"):
+                others.add(name.partition(".")[0])
+        elif name not in ours:
+            ours.add(name)
+            todo |= imports_of(file)
+    return sorted(ours), others - set(sys.stdlib_module_names)
+
+
+def test_there_is_one_environment_per_stage():
+    assert STAGES == ["datasets", "evaluate", "figures", "flops", "logits", "train"]
+    assert all(scripts_of(stage) for stage in STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_environment_is_well_formed(stage):
+    content = yaml.safe_load((ROOT / "envs" / f"{stage}.yaml").read_text())
+    assert list(content) == ["channels", "dependencies"]
+    assert content["channels"] == ["conda-forge", "nodefaults"]
+    names = [dependency.partition(" ")[0] for dependency in content["dependencies"]]
+    assert names[0] == "python"
+    assert names[1:] == sorted(set(names[1:]))
+    assert len(environment(stage)) == len(names)
+
+
+def test_one_python_is_pinned_everywhere():
+    pins = {environment(stage)["python"] for stage in STAGES}
+    assert len(pins) == 1
+    assert re.fullmatch(r"3\.\d+", pins.pop())
+
+
+def test_pins_agree_with_the_requirements_and_their_locks():
+    wanted = {
+        name: version
+        for text in (ROOT / "requirements/run.in").read_text().splitlines()
+        if not text.startswith("#")
+        for name, version in [text.split("==")]
+    }
+    pinned = set()
+    for stage in STAGES:
+        for name, pin in environment(stage).items():
+            if name != "python":
+                assert pin == wanted[name], f"{name} in envs/{stage}.yaml"
+                pinned.add(name)
+    assert pinned == set(wanted) - {"snakemake"}
+    for lock in ("run.txt", "test.txt"):
+        text = (ROOT / "requirements" / lock).read_text()
+        locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.M))
+        for name, version in wanted.items():
+            assert locked[name] == version, f"{name} in requirements/{lock}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_environment_suffices_and_has_nothing_to_spare(stage):
+    ours, others = modules_of(stage)
+    assert ours
+    done = probe([*ours, *sorted(others)], not_in(closure(stage)))
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stdout))
+    listed = {canonicalize_name(name) for name in environment(stage)} - {"python"}
+    used = set().union(*(distributions().get(module, set()) for module in loaded))
+    assert listed <= used, f"never imported: {sorted(listed - used)}"
+    # What our own code imports must be listed, not only be there by way of something else.
+    direct = set().union(*(distributions()[module] for module in others))
+    assert direct <= listed, f"not listed: {sorted(direct - listed)}"
+
+
+def test_the_probe_takes_packages_away():
+    allowed = closure("evaluate")
+    assert "torch" not in allowed
+    for module in ("torch", "polars", "sidekick.models.create"):
+        done = probe([module], not_in(allowed))
+        assert done.returncode != 0
+        assert "ModuleNotFoundError: No module named" in done.stderr
+    done = probe(["numpy", "scipy.stats"], not_in(allowed))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("room", ["metrics", "methods", "evaluation", "logit_cache", "config"])
+def test_what_runs_on_cached_arrays_leaves_torch_alone(room):
+    done = probe([f"sidekick.{room}"], missing=[])
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout)
+    assert "sidekick" in loaded
+    assert not {"torch", "timm", "polars", "matplotlib"} & set(loaded)
