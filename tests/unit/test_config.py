@@ -191,7 +191,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "start", "allowed"), CASES, ids=lambda part: getattr(part, "__name__", str(part))[:30]
+    ("path", "value", "start", "allowed"),
+    CASES,
+    ids=lambda part: getattr(part, "__name__", str(part))[:30],
 )
 def test_a_bad_configuration_is_refused_with_place_value_and_what_is_allowed(
     config, path, value, start, allowed

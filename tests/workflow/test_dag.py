@@ -3,6 +3,7 @@
 The jobs are stubs, so that the finished state costs seconds; Snakemake's records of it are real.
 """
 
+import pytest
 import yaml
 
 from workflow.configs import small_cnn, three_models
@@ -172,6 +173,10 @@ def test_mere_form_schedules_nothing(finished):
     finished.path("config.yaml").write_text(f"# a comment\n{text}# another one\n")
     assert finished.plan() == set()
 
+    with finished.edit() as config:
+        config["models"] = {"delta": small_cnn(5), **config["models"]}
+    assert finished.plan() == newcomer("delta"), "the place of a new model does not matter"
+
 
 def test_intervals_change_only_evaluations(finished):
     with finished.edit() as config:
@@ -290,12 +295,18 @@ def test_switching_environments_on_repeats_nothing():
     assert "software-deployment-method" not in profile
 
 
-def test_every_ready_made_benchmark_can_be_planned(tmp_path):
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_ready_made_benchmark_can_be_planned(tmp_path, path):
     project = Project.create(tmp_path / "project", three_models())
-    for path in sorted((ROOT / "configs").glob("*.yaml")):
-        config = yaml.safe_load(path.read_text())
-        trained = {job for job in project.plan("--configfile", str(path)) if "finetune " in job}
-        models, datasets, seeds = (len(config[key]) for key in ("models", "datasets", "seeds"))
-        assert len({job for job in trained if job.startswith("finetune")}) == (
-            models * datasets * seeds
-        ), path.name
+    config = yaml.safe_load(path.read_text())
+    jobs = project.plan("--configfile", str(path))
+    models, datasets, seeds = (len(config[key]) for key in ("models", "datasets", "seeds"))
+    assert sum(job.startswith("finetune ") for job in jobs) == models * datasets * seeds
+
+
+def test_results_can_live_in_another_folder(tmp_path):
+    project = Project.create(tmp_path / "project", three_models())
+    other = tmp_path / "other"
+    other.mkdir()
+    jobs = project.plan("--directory", str(other), "--configfile", "config.yaml")
+    assert jobs == whole_dataset("digits") | BOARD

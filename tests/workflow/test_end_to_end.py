@@ -193,6 +193,19 @@ def test_a_run_from_scratch_on_one_core_gives_the_same_values(real_run, tmp_path
     assert_same_board(repeat, real_run)
 
 
+def test_the_smallest_benchmark_gets_its_board(tmp_path):
+    """One model, one seed, no head and no shift: nothing to pair, to average or to corrupt."""
+    config = small_config()
+    config["seeds"] = [3]
+    del config["models"]["beta"], config["mc_dropout"], config["datasets"]["digits"]["shift"]
+    project = Project.create(tmp_path / "project", config)
+    project.snakemake("--cores", "2")
+    board = pl.read_parquet(project.path("results/leaderboard/leaderboard.parquet"))
+    assert board.columns == COLUMNS
+    assert set(board["predictor"]) == {"single", "temperature"}
+    assert set(board["split"]) == {"test"}
+
+
 def test_a_truncated_logit_file_is_named_and_can_be_mended(real_run, tmp_path):
     project = real_run.copy(tmp_path / "project")
     for stage in ("evaluation", "leaderboard"):

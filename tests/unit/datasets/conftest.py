@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from sidekick.datasets import digits
 from sidekick.datasets.prepare import draw_splits, prepare_dataset
 from unit.datasets.small import SEEDS, SHIFT, SIZES

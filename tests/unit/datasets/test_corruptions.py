@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy.ndimage import correlate
+from sklearn.datasets import load_sample_image
+
 from sidekick.datasets import SEVERITIES, corruption_names
 from sidekick.datasets.corruptions import CORRUPTIONS, corrupt
 from sidekick.errors import SidekickError
-from sklearn.datasets import load_sample_image
 
 cells = pytest.mark.parametrize("severity", SEVERITIES)
 names = pytest.mark.parametrize("name", corruption_names)

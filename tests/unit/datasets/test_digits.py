@@ -1,6 +1,7 @@
 import numpy as np
-from sidekick.datasets.digits import upsample
 from sklearn.datasets import load_digits
+
+from sidekick.datasets.digits import upsample
 
 
 def test_shapes_types_and_range(all_digits):

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+
 from sidekick.artifacts import read_facts, read_table
 from sidekick.errors import SidekickError
 from unit.datasets.small import SEEDS, SHIFT, SIZES

@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from sidekick.artifacts import read_table, write_table
 from sidekick.datasets.corruptions import corrupt
 from sidekick.datasets.reading import load_split, read_card

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import sidekick
 from sidekick.datasets import DATASETS, get_dataset
 from sidekick.errors import SidekickError

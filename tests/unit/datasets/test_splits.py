@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from sidekick.datasets.splits import apportion, make_splits, stratified_draw
 from sidekick.errors import SidekickError
 
