@@ -58,20 +58,21 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-def library_code(*rooms):
-    """A fingerprint of the library's rooms that a cheap rule depends on, as its param `code`.
+def fingerprint(script, *rooms):
+    """A fingerprint of a cheap rule's script and of the library's rooms that it depends on.
 
     Snakemake does not track what a script imports. Unlike modules listed as inputs, a fingerprint
     does not mind touched files or a moved folder, and keeps the list of jobs readable. Costly
     rules carry a `revision` instead.
     """
-    files = [LIBRARY / "artifacts.py", LIBRARY / "errors.py"]
+    scripts = LIBRARY.parent
+    files = [scripts / f"{script}.py", LIBRARY / "artifacts.py", LIBRARY / "errors.py"]
     for room in rooms:
         files += sorted((LIBRARY / room).rglob("*"))
     digest = hashlib.sha256()
     for path in files:
         if path.suffix in (".py", ".mplstyle"):
-            digest.update(f"{path.relative_to(LIBRARY)}\0".encode() + path.read_bytes())
+            digest.update(f"{path.relative_to(scripts)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -16,7 +16,9 @@ rule evaluate_single:
         seeds=SEEDS,
         evaluation=EVALUATION,
         facts=facts,
-        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
+        code=fingerprint(
+            "evaluate_single", "evaluation", "methods", "metrics", "logit_cache"
+        ),
     script:
         "../workflow_scripts/evaluate_single.py"
 
@@ -39,7 +41,9 @@ rule evaluate_pairs:
         deferral_ratios=config["cascade"]["deferral_ratios"],
         evaluation=EVALUATION,
         facts=facts,
-        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
+        code=fingerprint(
+            "evaluate_pairs", "evaluation", "methods", "metrics", "logit_cache"
+        ),
     script:
         "../workflow_scripts/evaluate_pairs.py"
 
@@ -67,6 +71,8 @@ rule evaluate_mc_dropout:
         levels=config.get("mc_dropout", {}).get("levels"),
         evaluation=EVALUATION,
         facts=facts,
-        code=library_code("evaluation", "methods", "metrics", "logit_cache"),
+        code=fingerprint(
+            "evaluate_mc_dropout", "evaluation", "methods", "metrics", "logit_cache"
+        ),
     script:
         "../workflow_scripts/evaluate_mc_dropout.py"

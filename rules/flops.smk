@@ -12,6 +12,6 @@ rule count_flops:
     params:
         architecture=architecture,
         facts=facts,
-        code=library_code("flops", "models"),
+        code=fingerprint("count_flops", "flops", "models"),
     script:
         "../workflow_scripts/count_flops.py"

@@ -23,7 +23,7 @@ rule collect_leaderboard:
         # file only if the rule that reads it re-runs.
         datasets=DATASETS,
         mc_dropout_models=MC_DROPOUT_MODELS,
-        code=library_code("leaderboard"),
+        code=fingerprint("collect_leaderboard", "leaderboard"),
     script:
         "../workflow_scripts/collect_leaderboard.py"
 
@@ -47,6 +47,6 @@ rule plot_leaderboard:
         "../envs/figures.yaml"
     params:
         level=config["evaluation"]["level"],
-        code=library_code("leaderboard"),
+        code=fingerprint("plot_leaderboard", "leaderboard", "metrics"),
     script:
         "../workflow_scripts/plot_leaderboard.py"
