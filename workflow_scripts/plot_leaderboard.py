@@ -1,8 +1,7 @@
 """Rule `plot_leaderboard`: draw every figure of every dataset."""
 
-from sidekick.leaderboard.plot import plot_leaderboard
-
 from sidekick.jobs import job_log
+from sidekick.leaderboard.plot import plot_leaderboard
 
 
 def main(job):

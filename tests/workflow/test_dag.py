@@ -3,7 +3,6 @@
 The jobs are stubs, so that the finished state costs seconds; Snakemake's records of it are real.
 """
 
-import pytest
 import yaml
 
 from workflow.configs import small_cnn, three_models
@@ -293,15 +292,6 @@ def test_switching_environments_on_repeats_nothing():
     # `--sdm conda` needs conda even for a dry run; this is what decides.
     assert sorted(profile["rerun-triggers"]) == ["mtime", "params"]
     assert "software-deployment-method" not in profile
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
-def test_a_ready_made_benchmark_can_be_planned(tmp_path, path):
-    project = Project.create(tmp_path / "project", three_models())
-    config = yaml.safe_load(path.read_text())
-    jobs = project.plan("--configfile", str(path))
-    models, datasets, seeds = (len(config[key]) for key in ("models", "datasets", "seeds"))
-    assert sum(job.startswith("finetune ") for job in jobs) == models * datasets * seeds
 
 
 def test_results_can_live_in_another_folder(tmp_path):

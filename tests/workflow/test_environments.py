@@ -4,7 +4,6 @@ Snakemake lets a script fall back on the packages beside Snakemake itself, so th
 is missing from an environment would go unnoticed on the machine that it was written on.
 """
 
-import ast
 import json
 import re
 import subprocess
@@ -18,9 +17,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from workflow.imports import SCRIPTS, imports_of, reachable
 from workflow.project import ROOT
 
-SCRIPTS = ROOT / "workflow_scripts"
 STAGES = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
 CONDA_NAMES = {"pytorch": "torch"}
 # Loaded by their names in a registry, which no import statement shows.
@@ -120,43 +119,14 @@ def scripts_of(stage: str) -> list[Path]:
     return found
 
 
-def imports_of(path: Path) -> set[str]:
-    """Give the modules that a file imports anywhere, even inside functions."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def module_file(name: str) -> Path | None:
-    """Give the file of one of our modules, None for anything else."""
-    path = SCRIPTS.joinpath(*name.split("."))
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
-
-
 def modules_of(stage: str) -> tuple[list[str], set[str]]:
     """Follow a stage's scripts; give our modules and the other top-level names they import."""
-    todo = set(LOADED_BY_NAME.get(stage, []))
+    names = set(LOADED_BY_NAME.get(stage, []))
     for script in scripts_of(stage):
-        todo |= imports_of(script)
-    ours, others = set(), set()
-    while todo:
-        name = todo.pop()
-        file = module_file(name)
-        if file is None:
-            if not name.startswith("sidekick"):
-                others.add(name.partition(".")[0])
-        elif name not in ours:
-            ours.add(name)
-            todo |= imports_of(file)
-    return sorted(ours), others - set(sys.stdlib_module_names)
+        names |= imports_of(script)
+    ours, others = reachable(names)
+    top_level = {name.partition(".")[0] for name in others}
+    return sorted(ours), top_level - set(sys.stdlib_module_names)
 
 
 def test_there_is_one_environment_per_stage():

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from workflow.imports import SCRIPTS, imports_of, reachable
 from workflow.project import ROOT, Project
 
 RULE_FILES = sorted((ROOT / "rules").glob("*.smk"))
-SCRIPTS = sorted((ROOT / "workflow_scripts").glob("*.py"))
 
 
 def rules() -> dict[str, str]:
@@ -77,8 +77,9 @@ def test_every_rule_has_its_log_benchmark_environment_and_script():
 
 
 def test_every_script_belongs_to_a_rule_and_is_thin():
-    assert {path.stem for path in SCRIPTS} == set(rules())
-    for path in SCRIPTS:
+    scripts = sorted(SCRIPTS.glob("*.py"))
+    assert {path.stem for path in scripts} == set(rules())
+    for path in scripts:
         text = path.read_text()
         assert len(text.splitlines()) <= 25, path.name
         assert text.startswith(f'"""Rule `{path.stem}`: '), path.name
@@ -86,11 +87,25 @@ def test_every_script_belongs_to_a_rule_and_is_thin():
         assert "snakemake." not in text, path.name
 
 
-def test_costly_rules_carry_a_revision_and_cheap_ones_their_code():
+def test_a_rule_carries_either_a_revision_or_a_fingerprint_of_its_code():
     for name, text in rules().items():
         costly = f'revision=REVISIONS["{name}"]' in text
-        cheap = "code=library_code(" in text
+        cheap = re.search(rf'code=fingerprint\(\s*"{name}"', text) is not None
         assert costly != cheap, name
+
+
+def test_a_fingerprint_covers_all_that_the_script_can_reach():
+    # Every fingerprint covers the first two, logging changes no result, and of datasets
+    # count_flops only reads the card, which is its input.
+    granted = {"artifacts", "errors", "jobs"}
+    for name, text in rules().items():
+        if call := re.search(r"code=fingerprint\(([^)]*)\)", text):
+            rooms = set(re.findall(r'"(\w+)"', call[1])[1:])
+            ours, _ = reachable(imports_of(SCRIPTS / f"{name}.py"))
+            needed = {module.split(".")[1] for module in ours if "." in module} - granted
+            if name == "count_flops":
+                needed.remove("datasets")
+            assert rooms == needed, name
 
 
 def test_rules_hold_no_lambdas_and_functions_stand_in_common():

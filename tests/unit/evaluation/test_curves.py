@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -27,6 +27,7 @@ def ranked_values(draw):
     return np.array(score), np.array(values)
 
 
+@settings(deadline=None)
 @given(ranked_values(), st.data())
 def test_the_top_share_is_the_mean_over_all_orders_of_ties(ranked, data):
     score, values = ranked
@@ -37,6 +38,7 @@ def test_the_top_share_is_the_mean_over_all_orders_of_ties(ranked, data):
     assert found == pytest.approx(np.mean(means))
 
 
+@settings(deadline=None)
 @given(ranked_values(), st.lists(st.integers(0, 3), min_size=6, max_size=6))
 def test_weights_are_repetitions(ranked, counts):
     score, values = ranked

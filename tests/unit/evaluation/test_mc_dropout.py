@@ -86,11 +86,11 @@ def test_cost_is_the_features_and_the_passes_through_the_head(tables, seeds):
     assert seeds[0][0].gmacs == pytest.approx(head)
     for variant in ("deterministic", "deterministic_at_interval70"):
         assert pick(tables["metrics"], variant=variant)["gmacs"].unique().to_list() == [
-            pytest.approx(1.8 + head)
+            pytest.approx(1.8 + head, rel=1e-12)
         ]
     for variant in ("mean_4", "interval70_4"):
         assert pick(tables["metrics"], variant=variant)["gmacs"].unique().to_list() == [
-            pytest.approx(1.8 + 4 * head)
+            pytest.approx(1.8 + 4 * head, rel=1e-12)
         ]
 
 

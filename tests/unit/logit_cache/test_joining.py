@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidekick.errors import SidekickError
@@ -13,6 +13,7 @@ def same_columns(first, second):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
+@settings(deadline=None)
 @given(st.permutations(range(9)), st.booleans())
 def test_permuted_rows_are_put_in_the_order_of_the_first(order, shift):
     first = make_cache(n=9, shift=shift)

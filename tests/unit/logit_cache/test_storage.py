@@ -3,7 +3,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -95,6 +95,7 @@ def test_metadata(path):
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float32, (8, 4), elements=finite))
 def test_centring_changes_no_answer_whatever_the_logits(logits):
     centred = _centre(logits, logits.max(axis=1))
@@ -106,6 +107,7 @@ def test_centring_changes_no_answer_whatever_the_logits(logits):
     np.testing.assert_array_equal(centred == 0, logits == logits.max(axis=1, keepdims=True))
 
 
+@settings(deadline=None)
 @given(
     hnp.arrays(np.float64, (8, 4), elements=st.floats(-20, 20)),
     st.floats(-1e4, 1e4),

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidekick.methods import controls
@@ -8,6 +8,7 @@ from sidekick.metrics import evaluate_statistics, unit_weights
 from unit.methods.data import make_models
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.data(), st.integers(0, 2**32 - 1))
 def test_random_deferral_defers_exactly_as_many(n, data, seed):
     count = data.draw(st.integers(0, n))

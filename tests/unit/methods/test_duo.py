@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
@@ -104,6 +104,7 @@ def test_fit_is_joint():
     assert losses["joint"] < min(losses["separate"], losses["unweighted"])
 
 
+@settings(deadline=None)
 @given(st.floats(0, 2), st.floats(0, 2), st.integers(0, 2**32 - 1))
 def test_an_option_that_is_absent_in_either_model_is_absent_in_the_duo(w_large, w_small, seed):
     rng = np.random.default_rng(seed)

@@ -139,6 +139,21 @@ def test_one_wild_row_does_not_blunt_the_tolerance(outlier):
     assert_same_fit(fit, plain.weights, plain.nll * 500 / 501)
 
 
+@pytest.mark.parametrize("seed", [65, 77, 233])
+def test_full_newton_steps_that_overshoot_are_shortened(seed):
+    """Rows of wildly different scale, some right and some wrong: full steps diverge here."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(5, 40))
+    models = 1 + seed % 3
+    labels = rng.integers(0, 3, n)
+    logits = [rng.normal(size=(n, 3)) * np.exp(rng.normal(size=(n, 1)) * 4) for _ in range(models)]
+    for z in logits:
+        z[np.arange(n), labels] += np.abs(z).mean(axis=1) * rng.normal(1, 1)
+    fit = fit_weights(logits, labels)
+    assert fit.converged
+    assert fit.nll <= reference.fit_by_scipy(logits, labels)[1] + 1e-9
+
+
 def test_noise_gets_a_weight_of_about_zero():
     (large,), labels = make_models(6, n=3000, signals=(2.0,))
     alone = fit_weights([large], labels)
@@ -300,6 +315,7 @@ def test_a_fit_that_is_cut_short_says_so(monkeypatch):
         (lambda z, y: z[0].__setitem__((7, 2), np.inf), "row 7 of the logits: a logit is .inf"),
         (lambda z, y: z[0].__setitem__(7, -np.inf), "row 7 .* absent"),
         (lambda z, y: z[1].__setitem__((7, 2), -np.inf), "row 7 .*absent in one only"),
+        (lambda z, y: z[0].__setitem__((7, 2), -np.inf), "row 7 .*absent in one only"),
         (lambda z, y: [own.__setitem__((7, y[7]), -np.inf) for own in z], "row 7 .*label is an"),
         (lambda z, y: y.__setitem__(7, 5), "label 5 in row 7; allowed are 0 to 4"),
         (lambda z, y: y.__setitem__(7, -1), "label -1 in row 7; allowed are 0 to 4"),

@@ -150,7 +150,7 @@ def _line_search(logits, labels, scale, weights, loss, gradient, step):
     for _ in range(40):
         candidate = np.maximum(weights + length * step, 0.0)
         result = _loss_and_derivatives(logits, labels, scale, candidate)
-        if result[0] <= loss + 1e-4 * gradient @ (candidate - weights):
+        if result[0] <= loss + 1e-4 * min(gradient @ (candidate - weights), 0.0):
             return candidate, result
         length /= 2
     return None
