@@ -1,11 +1,11 @@
 """Measure a function in a process of its own: seconds and extra memory."""
 
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def measure(make: Callable[..., Callable[[], object]], *arguments, rounds: int =
 
 def _measure(make, arguments, rounds: int) -> Measurement:
     function = make(*arguments)
-    before = _peak_megabytes()
+    before = _reset_peak()
     function()
-    extra = _peak_megabytes() - before
+    extra = _status_megabytes("VmHWM") - before
     seconds = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -46,5 +46,14 @@ def _measure(make, arguments, rounds: int) -> Measurement:
     return Measurement(statistics.median(seconds), extra)
 
 
-def _peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _reset_peak() -> float:
+    """Forget the peak that making the inputs reached (Linux); give the memory in use now."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status_megabytes("VmRSS")
+
+
+def _status_megabytes(key: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) / 1024
+    raise KeyError(key)
