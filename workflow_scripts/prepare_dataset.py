@@ -1,4 +1,4 @@
-"""Rule `prepare_dataset`: write a dataset's samples, splits, shift set and card."""
+"""Rule `prepare_dataset`: write a dataset's samples, shift set and card."""
 
 from sidekick.datasets.prepare import prepare_dataset
 from sidekick.jobs import job_log
@@ -13,9 +13,10 @@ def main(job):
             sizes=recipe["splits"],
             shift=recipe.get("shift"),
             main_metric=recipe.get("main_metric"),
-            samples_path=job.output.samples,
-            shift_path=job.output.shift,
-            card_path=job.output.card,
+            archives=dict(job.input.items()),
+            checksum=recipe.get("checksum"),
+            threads=job.threads,
+            **{f"{name}_path": path for name, path in job.output.items()},
         )
 
 

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -91,8 +92,7 @@ def write_table(
     byte_stream_split
         Floating-point leaf columns to split into byte streams (much smaller for logits).
     """
-    texts = {key: _text(value) for key, value in {**facts, **software()}.items()}
-    table = table.replace_schema_metadata(texts)
+    table = table.replace_schema_metadata(table_metadata(facts))
     with atomic_path(path) as temporary:
         pq.write_table(
             table,
@@ -103,7 +103,24 @@ def write_table(
             use_byte_stream_split=list(byte_stream_split) if byte_stream_split else False,
             write_page_checksum=True,
         )
-        _seal(temporary)
+        seal(temporary)
+
+
+def table_metadata(facts: Mapping[str, object]) -> dict[str, str]:
+    """Give the key-value metadata of a Parquet artifact: `facts` and the software's versions."""
+    return {key: _text(value) for key, value in {**facts, **software()}.items()}
+
+
+def seal(path: Path) -> None:
+    """Put a checksum of the footer in front of it, where Parquet readers do not look.
+
+    Parquet has checksums for its pages only: a flipped bit of the footer could drop rows or change
+    what the file says about its origin.
+    """
+    with path.open("r+b") as file:
+        start, footer = _footer(file)
+        file.seek(start)
+        file.write(_SEAL + zlib.crc32(footer).to_bytes(4, "little") + footer)
 
 
 def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
@@ -115,12 +132,52 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
         If the file is missing, truncated, damaged or lacks a column; the message names it.
     """
     with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        missing = set(columns or ()) - set(file.schema_arrow.names)
-        if missing:
-            raise SidekickError(
-                f"{path}: no column {sorted(missing)}; it has {file.schema_arrow.names}"
-            )
+        _require_columns(file, path, columns)
         return file.read(columns=columns)
+
+
+def read_row_groups(
+    path: str | Path, columns: list[str], rows: np.ndarray | None = None
+) -> Iterator[pa.Table]:
+    """Read a Parquet artifact one row group at a time, verifying its checksums.
+
+    Parameters
+    ----------
+    path, columns
+        As for `read_table`.
+    rows
+        For each row of the file whether it is wanted; all are unless given. Row groups without
+        any such row are not read.
+
+    Yields
+    ------
+    pyarrow.Table
+        The wanted rows of one row group, in the order of the file.
+
+    Raises
+    ------
+    SidekickError
+        As `read_table`, when the damaged part is reached.
+    """
+    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        _require_columns(file, path, columns)
+        first = 0
+        for group in range(file.num_row_groups):
+            last = first + file.metadata.row_group(group).num_rows
+            wanted = None if rows is None else rows[first:last]
+            first = last
+            if wanted is None:
+                yield file.read_row_group(group, columns=columns)
+            elif wanted.any():
+                yield file.read_row_group(group, columns=columns).filter(pa.array(wanted))
+
+
+def _require_columns(file: pq.ParquetFile, path: str | Path, columns: list[str] | None) -> None:
+    missing = set(columns or ()) - set(file.schema_arrow.names)
+    if missing:
+        raise SidekickError(
+            f"{path}: no column {sorted(missing)}; it has {file.schema_arrow.names}"
+        )
 
 
 def read_facts(path: str | Path) -> dict[str, str]:
@@ -150,18 +207,6 @@ def _readable(path: str | Path) -> Iterator[None]:
             f"{path}: not a readable Parquet file ({error}). "
             "Delete it and start the run again: its job is then repeated"
         ) from None
-
-
-def _seal(path: Path) -> None:
-    """Put a checksum of the footer in front of it, where Parquet readers do not look.
-
-    Parquet has checksums for its pages only: a flipped bit of the footer could drop rows or change
-    what the file says about its origin.
-    """
-    with path.open("r+b") as file:
-        start, footer = _footer(file)
-        file.seek(start)
-        file.write(_SEAL + zlib.crc32(footer).to_bytes(4, "little") + footer)
 
 
 def _check_seal(path: str | Path) -> None:

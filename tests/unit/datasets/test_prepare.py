@@ -33,7 +33,7 @@ def test_order_in_the_config_does_not_matter(prepared, prepare, tmp_path):
 
 def test_columns_and_metadata(prepared):
     expected = {
-        "samples.parquet": ["sample_id", "image", "label"],
+        "samples.parquet": ["sample_id", "image", "label", "part"],
         "shift.parquet": ["sample_id", "image", "label", "corruption", "severity"],
         "splits/seed0.parquet": ["seed", "sample_id", "split"],
     }
@@ -41,6 +41,7 @@ def test_columns_and_metadata(prepared):
         "sample_id": pa.string(),
         "image": pa.binary(),
         "label": pa.int32(),
+        "part": pa.string(),
         "corruption": pa.string(),
         "severity": pa.int8(),
         "seed": pa.int64(),
@@ -63,6 +64,7 @@ def test_all_samples_are_stored_once(prepared, all_digits):
     assert table["sample_id"].to_pylist() == all_digits.sample_ids.tolist()
     assert table["label"].to_pylist() == all_digits.labels.tolist()
     assert table["image"][5].as_py() == all_digits.images[5].tobytes()
+    assert set(table["part"].to_pylist()) == {"all"}
 
 
 def test_shift_is_a_stratified_part_of_the_test_set_in_every_cell(prepared):
@@ -95,7 +97,10 @@ def test_card(prepared):
     assert card["severities"] == [1, 5]
     for key in ("title", "revision", "modality", "licence", "citation", "homepage", "main_metric"):
         assert card[key], key
-    assert "prepare" not in card
+    assert card["files"] == []
+    assert card["shift_shape"] == [32, 32, 3]
+    assert card["shift_source"] == "generated"
+    assert "reader" not in card
 
 
 def test_main_metric_of_the_config_goes_before_the_registry(prepared, prepare, tmp_path):
@@ -112,6 +117,7 @@ def test_without_shift_the_shift_table_is_empty(prepare, tmp_path):
     card = json.loads((folder / "dataset.json").read_text())
     assert card["has_shift"] is False
     assert card["corruptions"] == card["severities"] == []
+    assert card["shift_shape"] is card["shift_source"] is None
 
 
 @pytest.mark.parametrize(

@@ -178,3 +178,35 @@ def test_bad_seeds_are_refused(seeds):
 def test_ids_that_occur_twice_are_refused():
     with pytest.raises(SidekickError, match=r"pets: sample id 'a' occurs more than once"):
         few([0, 1, 0], {"train": 1, "val": 1, "test": 1}, ids=["a", "b", "a"])
+
+
+def officially_parted(sizes):
+    """60 train and 30 test samples of three classes, in mixed order."""
+    parts = np.array(["train", "train", "test"] * 30)
+    labels = np.arange(90) // 3 % 3
+    ids = [f"{part}_{row}" for row, part in enumerate(parts)]
+    table = make_splits(
+        ids, labels, parts=parts, classes=("a", "b", "c"), sizes=sizes, seeds=[0, 1], source="pets"
+    )
+    return pl.from_arrow(table)
+
+
+def test_official_parts_are_kept_apart():
+    table = officially_parted({"train": 45, "val": 15, "test": 30})
+    for (seed, split), part in table.group_by("seed", "split"):
+        official = "test" if split == "test" else "train"
+        assert part["sample_id"].str.starts_with(official).all(), (seed, split)
+    assert ids_of(table, 0, "test") == ids_of(table, 1, "test")
+    assert ids_of(table, 0, "val") != ids_of(table, 1, "val")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"train": 3, "val": 3, "test": 31}, r"pets: splits test 31, but the official .* has 30"),
+        ({"train": 50, "val": 11, "test": 3}, r"pets: splits train 50 \+ val 11 = 61 .* has 60"),
+    ],
+)
+def test_official_parts_limit_the_sizes(sizes, message):
+    with pytest.raises(SidekickError, match=message):
+        officially_parted(sizes)

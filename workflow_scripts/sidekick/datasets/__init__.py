@@ -1,18 +1,39 @@
-"""Datasets: what there is, how it is split, shifted, written and read.
+"""Datasets: what there is, how it is fetched, split, shifted, written and read.
 
 Importing this package costs nothing but the standard library, because the config is checked
 against it before any job starts. What works on data is imported by its module:
-`sidekick.datasets.prepare` writes a dataset's files, `sidekick.datasets.reading` reads them.
+`sidekick.datasets.download` fetches a file, `sidekick.datasets.prepare` writes a dataset's files,
+`sidekick.datasets.reading` reads them.
 """
 
 from sidekick.datasets.names import SEVERITIES, SPLITS, corruption_names
-from sidekick.datasets.registry import DATASETS, Dataset, get_dataset
+from sidekick.datasets.registry import (
+    DATASETS,
+    OVERLAYS,
+    SHIFT_SOURCES,
+    Dataset,
+    RemoteFile,
+    ShiftSource,
+    Source,
+    get_dataset,
+    get_shift_source,
+    get_source,
+    source_files,
+)
 
 __all__ = [
     "DATASETS",
+    "OVERLAYS",
     "SEVERITIES",
+    "SHIFT_SOURCES",
     "SPLITS",
     "Dataset",
+    "RemoteFile",
+    "ShiftSource",
+    "Source",
     "corruption_names",
     "get_dataset",
+    "get_shift_source",
+    "get_source",
+    "source_files",
 ]

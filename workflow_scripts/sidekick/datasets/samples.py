@@ -1,6 +1,9 @@
-"""Samples in memory, and their images as the bytes of a Parquet column."""
+"""Samples, in memory or as a stream, and their images as the bytes of a Parquet column."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +39,55 @@ class Samples:
     def by_id(self) -> "Samples":
         """Give the samples in ascending order of their ids."""
         return self.take(np.argsort(self.sample_ids, kind="stable"))
+
+
+class Sample(NamedTuple):
+    """One sample of a stream.
+
+    Attributes
+    ----------
+    sample_id
+        Unique, of the characters [A-Za-z0-9_.-]; the same whatever order the samples come in.
+    image
+        Row-major RGB bytes, or the bytes of an image file: see `Reading.encoded`.
+    label
+        Position in the classes.
+    part
+        "train" or "test" where the source has an official test set, else "all".
+    """
+
+    sample_id: str
+    image: bytes
+    label: int
+    part: str
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """An opened dataset: what a dataset's module gives.
+
+    Attributes
+    ----------
+    classes
+        The names of the classes.
+    samples
+        All samples, once; bounded in memory as far as the module says. The test samples come in
+        the official order, if there is one.
+    encoded
+        Whether images are files (JPEG, PNG) instead of pixels.
+    image_shape
+        (H, W, 3) of all images that are pixels; None for files.
+    """
+
+    classes: tuple[str, ...]
+    samples: Iterator[Sample]
+    encoded: bool
+    image_shape: tuple[int, int, int] | None
+
+
+def safe_id(text: str) -> str:
+    """Replace the characters that ids do not have by hyphens."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", text)
 
 
 def encode_images(images: np.ndarray) -> pa.Array:

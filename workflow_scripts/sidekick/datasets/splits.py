@@ -14,6 +14,7 @@ def make_splits(
     sample_ids: Sequence[str],
     labels: Sequence[int],
     *,
+    parts: Sequence[str] | None = None,
     classes: Sequence[str],
     sizes: Mapping[str, int],
     seeds: Sequence[int],
@@ -26,6 +27,9 @@ def make_splits(
     set redrawn too, an ensemble of seeds, or any comparison across seeds, would be tested on
     images that another member was trained on.
 
+    Where the source has an official test set, test is drawn from it, and train and val from the
+    official training set.
+
     Samples are ranked within their class by a keyed hash of their id, so that the result depends
     neither on the order of the rows, nor on which other seeds are asked for, nor on the version
     of any library. Test is drawn first, then val, then train: changing the size of train leaves
@@ -37,6 +41,9 @@ def make_splits(
         (n,) unique strings.
     labels
         (n,) positions in `classes`.
+    parts
+        (n,) "train" or "test" where the source has an official test set; "all", or None, where
+        it has none.
     classes
         The class names, for messages.
     sizes
@@ -62,19 +69,27 @@ def make_splits(
     order = np.argsort(ids, kind="stable")
     ids, labels = ids[order], np.asarray(labels)[order]
     _check(ids, sizes, seeds, source)
+    everything = np.arange(len(ids))
+    official_test, official_train = everything, None
+    if parts is not None and not np.all(np.asarray(parts) == "all"):
+        in_test = np.asarray(parts)[order] == "test"
+        official_test, official_train = everything[in_test], everything[~in_test]
+        _check_parts(len(official_train), len(official_test), sizes, source)
 
     def draw(split: str, key: str, pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         chosen = stratified_draw(ids[pool], labels[pool], sizes[split], key)
         _check_classes(labels, labels[pool][chosen], classes, split, sizes[split], source)
         return pool[chosen], pool[~chosen]
 
-    parts = []
-    test, rest = draw("test", "test", np.arange(len(ids)))
+    tables = []
+    test, rest = draw("test", "test", official_test)
+    if official_train is not None:
+        rest = official_train
     for seed in sorted(seeds):
         val, others = draw("val", f"val {seed}", rest)
         train, _ = draw("train", f"train {seed}", others)
-        parts.append(_seed_table(ids, seed, {"train": train, "val": val, "test": test}))
-    return pa.concat_tables(parts).combine_chunks()
+        tables.append(_seed_table(ids, seed, {"train": train, "val": val, "test": test}))
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def stratified_draw(sample_ids: np.ndarray, labels: np.ndarray, size: int, key: str) -> np.ndarray:
@@ -150,6 +165,18 @@ def _check(ids: np.ndarray, sizes: Mapping[str, int], seeds: Sequence[int], sour
         asked = " + ".join(f"{name} {sizes[name]}" for name in DRAWN_SPLITS)
         raise SidekickError(
             f"{source}: splits {asked} = {needed} samples, but there are {len(ids)}"
+        )
+
+
+def _check_parts(train: int, test: int, sizes: Mapping[str, int], source: str) -> None:
+    if sizes["test"] > test:
+        raise SidekickError(
+            f"{source}: splits test {sizes['test']}, but the official test set has {test} samples"
+        )
+    if sizes["train"] + sizes["val"] > train:
+        raise SidekickError(
+            f"{source}: splits train {sizes['train']} + val {sizes['val']} = "
+            f"{sizes['train'] + sizes['val']} samples, but the official training set has {train}"
         )
 
 
