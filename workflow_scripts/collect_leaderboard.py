@@ -16,6 +16,7 @@ def main(job):
             wide=job.output.wide,
             board_curves=job.output.curves,
             board_fits=job.output.fits,
+            findings=job.output.findings,
             summary=job.output.summary,
         )
 

@@ -11,6 +11,7 @@ def main(job):
             flops=job.input.flops,
             seeds=job.params.seeds,
             evaluation=job.params.evaluation,
+            trial_ensemble=job.params.trial_ensemble,
             facts=job.params.facts,
             **job.output,
         )

@@ -1,4 +1,4 @@
-"""Rule `finetune`: train one model on one seed's split."""
+"""Rule `finetune`: train one model on one seed's split, by its own settings or a trial's."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ def main(job):
             entry=job.params.architecture,
             recipe=job.params.recipe,
             seed=int(job.wildcards.seed),
-            checkpoint=job.output.checkpoint,
-            curve=job.output.curve,
+            **job.output,
             device=job_device(job),
             threads=job.threads,
-            facts=job.params.facts | {"recipe": "finetune", "revision": job.params.revision},
+            facts=job.params.facts | {"revision": job.params.revision},
+            start=job.input.get("probe") or None,
         )
 
 

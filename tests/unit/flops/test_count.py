@@ -110,7 +110,22 @@ def test_weights_are_not_fetched(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     entry = {"architecture": "test_resnet", "pretrained": True}
     plain = {"architecture": "test_resnet"}
-    assert count_flops(entry, 10, (32, 32, 3)) == count_flops(plain, 10, (32, 32, 3))
+    assert count_flops(entry, 10, (32, 32, 3)) == count_flops(plain, 10, (160, 160, 3))
+
+
+@pytest.mark.parametrize(
+    ("entry", "image_shape", "side"),
+    [
+        ({}, (48, 48, 3), 48),
+        ({}, None, 160),
+        ({"pretrained": True}, (48, 48, 3), 160),
+        ({"pretrained": "weights.pth", "input": {"size": 96}}, (48, 48, 3), 96),
+        ({"input": {"size": 96}}, None, 96),
+    ],
+)
+def test_the_size_is_the_one_that_the_network_reads(entry, image_shape, side):
+    counted = count_flops({"architecture": "test_resnet", **entry}, 10, image_shape)
+    assert counted["input_shape"] == [1, 3, side, side]
 
 
 def test_an_operator_of_unknown_cost_is_refused():

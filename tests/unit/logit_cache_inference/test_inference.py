@@ -1,17 +1,24 @@
 import logging
+import threading
 
 import numpy as np
 import pytest
 import torch
 
 from sidekick.artifacts import read_facts
+from sidekick.datasets.reading import load_split
 from sidekick.errors import SidekickError
 from sidekick.logit_cache import read_logits
 from sidekick.logit_cache.inference import cache_logits, predict
 from sidekick.models.checkpoints import Description, load_model, save_checkpoint
 from sidekick.models.create import create_model, pooled_features
 from sidekick.models.mc_dropout_head import MCDropoutClassifier, MCDropoutHead
+from sidekick.models.pixels import as_tensor, to_unit
+from sidekick.models.preprocessing import Preprocessing, ToInput, load_image
+from sidekick.models.runtime import reproducible
+from unit.datasets.stored import encode, random_image, write_dataset
 from unit.training import fakes
+from unit.training.fakes import PREPROCESSING
 
 CPU = torch.device("cpu")
 ENTRY = {"architecture": "small_cnn", "options": {"width": 4}}
@@ -20,14 +27,18 @@ SPLITS = ("val", "test", "shift")
 
 
 @pytest.fixture(autouse=True)
-def fake_dataset(monkeypatch):
+def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def fake_dataset(monkeypatch):
     fakes.install(monkeypatch.setattr)
 
 
 @pytest.fixture
 def save(tmp_path):
-    def run(head=None, classes=3, spoil=None):
+    def run(head=None, classes=3, spoil=None, preprocessing=PREPROCESSING):
         torch.manual_seed(0)
         model = create_model(ENTRY, classes)
         model(torch.rand(16, 3, 32, 32))
@@ -37,7 +48,14 @@ def save(tmp_path):
             with torch.no_grad():
                 model.get_classifier().bias[0] = spoil
         description = Description(
-            entry=ENTRY, classes=classes, head=head, recipe={}, seed=0, val_accuracy=0.0, facts={}
+            entry=ENTRY,
+            classes=classes,
+            preprocessing=preprocessing.as_dict(),
+            head=head,
+            recipe={},
+            seed=0,
+            val_accuracy=0.0,
+            facts={},
         )
         save_checkpoint(tmp_path / "weights.safetensors", model, description)
         return tmp_path / "weights.safetensors"
@@ -46,7 +64,7 @@ def save(tmp_path):
 
 
 @pytest.fixture
-def cache(tmp_path):
+def cache(tmp_path, fake_dataset):
     def run(checkpoint, name="logits", **changes):
         outputs = {split: tmp_path / name / f"{split}.parquet" for split in SPLITS}
         arguments = {
@@ -123,19 +141,23 @@ def test_two_runs_give_the_same_bytes(save, cache):
 
 def test_the_last_batch_may_be_short(save):
     model = load_model(save(), CPU)
-    images = fakes.load_split("bars", "test", 1).images
-    whole, _ = predict(model, images, CPU, batch_size=100)
-    parts, _ = predict(model, images, CPU, batch_size=4)
-    assert whole.shape == (21, 3)
-    assert whole.dtype == np.float32
-    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
+    whole, parts = (
+        predict(model, fakes.iterate_split("bars", "test", 1, size), PREPROCESSING, CPU, 1)
+        for size in (100, 4)
+    )
+    assert whole["logits"].shape == (21, 3)
+    assert whole["logits"].dtype == np.float32
+    assert whole["features"] is None
+    np.testing.assert_allclose(parts["logits"], whole["logits"], rtol=1e-5, atol=1e-6)
 
 
 def test_a_network_left_in_training_mode_is_put_right(save):
     model = load_model(save(HEAD), CPU)
-    images = fakes.load_split("bars", "val", 1).images
-    expected, _ = predict(model, images, CPU, 8)
-    np.testing.assert_array_equal(predict(model.train(), images, CPU, 8)[0], expected)
+    first, second = (
+        predict(network, fakes.iterate_split("bars", "val", 1, 8), PREPROCESSING, CPU, 1)
+        for network in (model, model.train())
+    )
+    np.testing.assert_array_equal(first["logits"], second["logits"])
 
 
 def test_log(save, cache, caplog):
@@ -163,3 +185,102 @@ def test_missing_gpu(save, cache, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SidekickError, match="no GPU"):
         cache(save(), device="cuda")
+
+
+# The network reads 32×32; crops, and a resizing of which the filter matters.
+CROPPING = Preprocessing((32, 32), 0.8, "bilinear", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+FILES = [encode(random_image(30 + row, 50 - row, row), "JPEG") for row in range(33)]
+SHIFT = np.stack([random_image(40, 40, row) for row in range(50)])
+
+
+@pytest.fixture
+def cache_stored(save, tmp_path):
+    """Cache a network's logits on a dataset, with any argument replaced."""
+
+    def run(folder, name="logits", **changes):
+        outputs = {split: tmp_path / name / f"{split}.parquet" for split in SPLITS}
+        arguments = {
+            "checkpoint": save(preprocessing=CROPPING),
+            "dataset_folder": folder,
+            "outputs": outputs,
+            "seed": 1,
+            "device": "cpu",
+            "threads": 1,
+            "batch_size": 4,
+            "facts": {},
+        }
+        cache_logits(**{**arguments, **changes})
+        return {split: read_logits(path) for split, path in outputs.items()}
+
+    return run
+
+
+def expected_logits(checkpoint, pixels):
+    inputs = torch.cat(
+        [ToInput(CROPPING, CPU)(to_unit(as_tensor(image[None], CPU))) for image in pixels]
+    )
+    with torch.no_grad():
+        return load_model(checkpoint, CPU)(inputs).numpy()
+
+
+def test_files_of_varying_size(save, cache_stored, tmp_path):
+    folder = write_dataset(tmp_path / "data", FILES, shift=SHIFT)
+    cached = cache_stored(folder)
+    pixels = [load_image(data, CROPPING, "a").copy() for data in FILES]
+    logits = expected_logits(save(preprocessing=CROPPING), pixels)
+    for place, split in ((1, "val"), (2, "test")):
+        rows = cached[split]
+        assert rows.sample_ids.tolist() == [f"s{row:03d}" for row in range(place, 33, 3)]
+        np.testing.assert_allclose(
+            rows.logit_max, logits[place::3].max(axis=1), rtol=1e-5, atol=1e-6
+        )
+    shift = cached["shift"]
+    keys = list(zip(shift.sample_ids, shift.corruption, shift.severity, strict=True))
+    assert keys == sorted(keys)
+    stored = load_split(folder, "shift", 1)
+    assert keys == list(zip(stored.sample_ids, stored.corruption, stored.severity, strict=True))
+    logits = expected_logits(save(preprocessing=CROPPING), stored.images)
+    np.testing.assert_allclose(shift.logit_max, logits.max(axis=1), rtol=1e-5, atol=1e-6)
+
+
+def test_files_of_one_shape_are_read_as_raw_images_are(cache_stored, tmp_path):
+    images = [random_image(36, 40, row) for row in range(30)]
+    files = write_dataset(
+        tmp_path / "files", [encode(image) for image in images], shape=(36, 40, 3)
+    )
+    raw = write_dataset(
+        tmp_path / "raw", [image.tobytes() for image in images], shape=(36, 40, 3), encoded=False
+    )
+    first, second = cache_stored(files, "a"), cache_stored(raw, "b")
+    for split in SPLITS:
+        np.testing.assert_array_equal(first[split].logit_max, second[split].logit_max)
+        np.testing.assert_array_equal(first[split].logits, second[split].logits)
+
+
+def test_threads_that_decode_change_nothing(cache_stored, tmp_path):
+    folder = write_dataset(tmp_path / "data", FILES)
+    # One network thread in both: it alone could change the last bits.
+    first = cache_stored(folder, "a")["test"]
+    model_threads = "sidekick.logit_cache.inference.reproducible"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_threads, lambda device, threads, seed: reproducible(device, 1, seed))
+        second = cache_stored(folder, "b", threads=3)["test"]
+    np.testing.assert_array_equal(first.logits, second.logits)
+    np.testing.assert_array_equal(first.logit_max, second.logit_max)
+
+
+def test_a_dataset_without_shift(cache_stored, tmp_path):
+    shift = cache_stored(write_dataset(tmp_path / "data", FILES))["shift"]
+    assert len(shift.labels) == 0
+    assert shift.logits.shape == (0, 3)
+    assert shift.corruption is not None
+
+
+def test_an_image_that_does_not_decode_is_named(cache_stored, tmp_path):
+    files = [*FILES]
+    files[8] = files[8][:300]
+    folder = write_dataset(tmp_path / "data", files)
+    with pytest.raises(SidekickError, match=r"samples.parquet: sample s008: the image does not"):
+        cache_stored(folder)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+    assert not (tmp_path / "logits" / "test.parquet").exists()

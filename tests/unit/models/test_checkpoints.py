@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from sidekick.errors import SidekickError
 from sidekick.models.checkpoints import Description, describe, load_model, save_checkpoint
 from sidekick.models.create import create_model
 from sidekick.models.mc_dropout_head import MCDropoutClassifier, MCDropoutHead
+from sidekick.models.preprocessing import Preprocessing
 
 CPU = torch.device("cpu")
 ENTRY = {"architecture": "small_cnn", "options": {"width": 4}, "pretrained": True}
+PREPROCESSING = Preprocessing((32, 32), 0.875, "bilinear", (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
 HEAD = {"features": 64, "hidden": 12, "dropout": [0.2, 0.4]}
 
 
@@ -20,6 +23,7 @@ def describe_as(head=None, entry=ENTRY):
     return Description(
         entry=entry,
         classes=3,
+        preprocessing=PREPROCESSING.as_dict(),
         head=head,
         recipe={"epochs": 2},
         seed=1,
@@ -50,6 +54,7 @@ def test_round_trip(tmp_path, head):
     description = describe(path)
     assert description == describe_as(head)
     assert description.software == software()
+    assert Preprocessing(**description.preprocessing) == PREPROCESSING
     assert [file.name for file in path.parent.iterdir()] == ["weights.safetensors"]
 
 
@@ -141,3 +146,12 @@ def test_metadata_is_one_key_of_json(tmp_path):
     length = int.from_bytes(path.read_bytes()[:8], "little")
     header = json.loads(path.read_bytes()[8 : 8 + length])
     assert list(header["__metadata__"]) == ["sidekick"]
+
+
+def test_a_checkpoint_that_does_not_say_how_images_are_read(tmp_path):
+    path = tmp_path / "old.safetensors"
+    content = asdict(describe_as()) | {"digest": ""}
+    del content["preprocessing"]
+    save_file({"a": torch.zeros(2)}, path, metadata={"sidekick": json.dumps(content)})
+    with pytest.raises(SidekickError, match=r"old.safetensors: no checkpoint.*preprocessing"):
+        describe(path)

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from sidekick.models.pixels import Normaliser, as_tensor, to_unit
+from sidekick.models.pixels import as_tensor, host_images, to_unit, upload
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,8 @@ def test_unit_scale():
     torch.testing.assert_close(unit.flatten(), torch.tensor([0, 0.2, 1]))
 
 
-def test_normaliser_works_per_channel():
-    normalise = Normaliser({"mean": (0.5, 0.25, 0.0), "std": (0.5, 0.25, 1.0)}, CPU)
-    images = torch.full((1, 3, 2, 2), 0.5)
-    assert normalise(images)[0, :, 1, 1].tolist() == [0.0, 1.0, 0.5]
+def test_host_memory_is_sent_as_it_lies():
+    images = host_images((2, 4, 5, 3), CPU)
+    assert not images.is_pinned()
+    images.random_(0, 256)
+    assert torch.equal(upload(images, CPU), as_tensor(images.numpy(), CPU))

@@ -51,7 +51,10 @@ def test_loss_is_the_mean_over_classes_and_samples():
     sigmoid = logits.sigmoid()
     targets = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     expected = -(targets * sigmoid.log() + (1 - targets) * (1 - sigmoid).log()).mean()
-    torch.testing.assert_close(_binary_cross_entropy(logits, torch.tensor([1, 0])), expected)
+    pixels = torch.zeros(2, 3, 4, 4)
+    loss = _binary_cross_entropy(logits, torch.tensor([1, 0]), pixels)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(_binary_cross_entropy(logits, targets, pixels), expected)
 
 
 def test_other_classes_are_refused(train, train_head, tmp_path):

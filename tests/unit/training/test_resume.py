@@ -7,9 +7,27 @@ import time
 import pytest
 import torch
 
+from sidekick.artifacts import read_table
 from sidekick.training.resume import ResumeFile
-from unit.training.fakes import RECIPE
+from unit.training import fakes
+from unit.training.fakes import ENTRY, RECIPE
 from unit.training.slow_training import EPOCHS
+
+# All that has state of its own.
+FULL = {
+    "epochs": 8,
+    "accumulation": 2,
+    "early_stopping": 2,
+    "ema": 0.9,
+    "label_smoothing": 0.1,
+    "augmentation": {
+        "noise": 0.05,
+        "shift": 1,
+        "flip": True,
+        "rand_augment": {"operations": 2, "magnitude": 5},
+        "mixup": 0.4,
+    },
+}
 
 
 class Killed(Exception):
@@ -59,6 +77,44 @@ def test_an_interrupted_training_ends_with_the_same_bytes(train, interrupt, capl
     assert sum(text.startswith("Epoch ") for text in caplog.messages) == RECIPE["epochs"] - done
 
 
+@pytest.mark.parametrize("entry", [ENTRY, {"architecture": "test_convnext"}], ids=str)
+@pytest.mark.parametrize("epoch", [1, 2, "last"])
+def test_an_interrupted_training_with_everything_on(train, interrupt, entry, epoch):
+    whole = train("whole", FULL, entry=entry)
+    if epoch == "last":
+        epoch = len(read_table(whole.with_suffix(".parquet")))
+    interrupt(epoch)
+    with pytest.raises(Killed):
+        train("broken", FULL, entry=entry)
+    interrupt.disarm()
+    assert outcome(train("broken", FULL, entry=entry)) == outcome(whole)
+
+
+def test_an_interrupted_probe_ends_with_the_same_bytes(probe, interrupt):
+    expected = outcome(probe("whole"))
+    interrupt(2)
+    with pytest.raises(Killed):
+        probe("broken")
+    interrupt.disarm()
+    assert outcome(probe("broken")) == expected
+
+
+def test_the_state_does_not_grow(train, monkeypatch):
+    sizes = []
+    save = ResumeFile.save
+
+    def measuring_save(self, state):
+        save(self, state)
+        sizes.append(self.path.stat().st_size)
+
+    monkeypatch.setattr(ResumeFile, "save", measuring_save)
+    checkpoint = train(recipe={**FULL, "early_stopping": 8})
+    assert len(sizes) == 8
+    # Weights, the optimiser's two moments, the average and the best; the rest is small.
+    assert max(sizes) < 5 * checkpoint.stat().st_size + 100_000
+    assert max(sizes) - min(sizes) < 10_000
+
+
 def test_an_interrupted_head_ends_with_the_same_bytes(train, train_head, interrupt):
     checkpoint = train()
     expected = outcome(train_head(checkpoint, "whole"))
@@ -99,6 +155,7 @@ def test_a_killed_process_ends_with_the_same_bytes(train, tmp_path):
         ({"epochs": 6}, {}),
         ({}, {"seed": 1}),
         ({}, {"entry": {"architecture": "small_cnn", "options": {"width": 5}}}),
+        ({}, {"entry": {**ENTRY, "input": {"mean": [0.4, 0.4, 0.4]}}}),
     ],
 )
 def test_the_state_of_another_training_is_ignored(train, interrupt, caplog, recipe, changes):
@@ -116,7 +173,7 @@ def test_other_data_is_another_training(train, interrupt, caplog, monkeypatch):
     with pytest.raises(Killed):
         train()
     interrupt.disarm()
-    card = {"revision": 2, "classes": ["a", "b", "c"], "image_shape": [32, 32, 3]}
+    card = {**fakes.read_card("bars"), "revision": 2}
     monkeypatch.setattr("sidekick.training.data.read_card", lambda folder: card)
     train()
     assert "belongs to other settings" in caplog.text

@@ -19,6 +19,7 @@ from sidekick.models.create import (
     pooled_features,
     require_image_shape,
 )
+from sidekick.models.preprocessing import resolve_preprocessing
 
 with warnings.catch_warnings():
     # fvcore compiles an unrelated loss with torch.jit.script when it is imported.
@@ -31,18 +32,19 @@ _log = logging.getLogger("sidekick")
 
 
 def count_flops(
-    entry: Mapping[str, Any], classes: int, image_shape: Sequence[int]
+    entry: Mapping[str, Any], classes: int, image_shape: Sequence[int] | None
 ) -> dict[str, Any]:
     """Count the multiply-adds of one forward pass of one image in evaluation mode.
 
     Parameters
     ----------
     entry
-        The model entry; pretrained weights are not fetched.
+        The model entry; pretrained weights are not fetched, but decide the input's size.
     classes
         Number of outputs.
     image_shape
-        (height, width, channels).
+        (height, width, channels) of the dataset's images, or None if they vary; what counts is
+        the size at which the network reads them (see `resolve_preprocessing`).
 
     Returns
     -------
@@ -71,8 +73,9 @@ def count_flops(
     exceed those of `torch.utils.flop_counter`, which counts neither, by a few per cent.
     """
     model = create_empty_model(entry, classes).eval()
-    require_image_shape(model, entry, image_shape)
-    image = blank_image(image_shape)
+    input_shape = resolve_preprocessing(entry, model.pretrained_cfg, image_shape).input_shape
+    require_image_shape(model, entry, input_shape)
+    image = blank_image(input_shape)
     analysis = analyse(model, image, entry["architecture"])
     features = analyse(_PooledFeatures(model), image, entry["architecture"])
     return {

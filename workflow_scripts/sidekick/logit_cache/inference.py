@@ -2,22 +2,31 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sidekick.datasets.reading import ImageSplit, load_split
+from sidekick.datasets.decoding import Batch, decode_ahead, fixed_shape_decoder
+from sidekick.datasets.reading import StoredSplit, iterate_split
 from sidekick.errors import SidekickError
 from sidekick.logit_cache.storage import write_logits
-from sidekick.models.checkpoints import Description, describe, load_model
+from sidekick.models.checkpoints import describe, load_model
 from sidekick.models.mc_dropout_head import MCDropoutClassifier
-from sidekick.models.pixels import Normaliser, as_tensor, to_unit
+from sidekick.models.pixels import as_tensor, host_images, to_unit, upload
+from sidekick.models.preprocessing import Preprocessing, ToInput, image_loader
 from sidekick.models.runtime import describe_device, reproducible, select_device
 
 _log = logging.getLogger("sidekick")
+
+_COLUMNS = ("sample_ids", "labels", "corruption", "severity")
 
 
 def cache_logits(
@@ -70,72 +79,124 @@ def cache_logits(
     model = load_model(checkpoint, place)
     architecture = description.entry["architecture"]
     _log.info("Running %s on %s", architecture, describe_device(place, threads))
+    preprocessing = Preprocessing(**description.preprocessing)
     with reproducible(place, threads, seed):
         for split, path in outputs.items():
-            samples = load_split(dataset_folder, split, seed)
-            _require_labels(samples, description, checkpoint, f"{dataset_folder}, split {split}")
             start = time.perf_counter()
-            logits, features = predict(model, samples.images, place, batch_size)
-            rate = len(samples) / (time.perf_counter() - start)
-            _log.info("%s: %d samples, %.0f per second", split, len(samples), rate)
-            write_logits(
-                path,
-                samples.sample_ids,
-                samples.labels,
-                logits,
-                {**facts, "split": split, "architecture": architecture},
-                corruption=samples.corruption,
-                severity=samples.severity,
-                features=features,
-            )
+            parts = iterate_split(dataset_folder, split, seed, batch_size)
+            parts = _require_labels(parts, description.classes, checkpoint, split)
+            columns = predict(model, parts, preprocessing, place, threads)
+            rate = len(columns["labels"]) / (time.perf_counter() - start)
+            _log.info("%s: %d samples, %.0f per second", split, len(columns["labels"]), rate)
+            facts_of_split = {**facts, "split": split, "architecture": architecture}
+            write_logits(path, **columns, facts=facts_of_split)
 
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, images: np.ndarray, device: torch.device, batch_size: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Run a network in evaluation mode.
+    model: nn.Module,
+    parts: Iterable[StoredSplit],
+    preprocessing: Preprocessing,
+    device: torch.device,
+    threads: int,
+) -> dict[str, np.ndarray | None]:
+    """Run a network in evaluation mode over a split.
 
     Parameters
     ----------
     model
         On the device.
-    images
-        (n, H, W, 3) uint8.
+    parts
+        The split; each part is one forward pass.
+    preprocessing
+        What the network wants.
     device
         Where to run.
-    batch_size
-        Samples per forward pass.
+    threads
+        How many decode images.
 
     Returns
     -------
-    logits
-        (n, C) float32.
-    features
-        (n, F) float32 pooled features if the model is an `MCDropoutClassifier`, else None.
+    dict
+        By sample id, corruption and severity: `sample_ids`, `labels`, `corruption` and `severity`
+        as of an `ImageSplit`; `logits`, (n, C) float32; `features`, (n, F) float32 pooled
+        features if the model is an `MCDropoutClassifier`, else None.
     """
     model.eval()
-    normalise = Normaliser(model.pretrained_cfg, device)
-    has_head = isinstance(model, MCDropoutClassifier)
-    logits, features = [], []
-    # At least one batch: a split without rows still needs arrays of the right width.
-    for first in range(0, max(1, len(images)), batch_size):
-        pixels = as_tensor(images[first : first + batch_size], device)
-        inputs = normalise(to_unit(pixels))
-        if has_head:
-            pooled = model.pooled_features(inputs)
-            features.append(pooled.cpu().numpy())
-            logits.append(model.head(pooled).cpu().numpy())
-        else:
-            logits.append(model(inputs).cpu().numpy())
-    return np.concatenate(logits), np.concatenate(features) if has_head else None
+    to_input = ToInput(preprocessing, device)
+    columns = defaultdict(list)
+    with closing(_pixels(parts, preprocessing, device, threads)) as batches:
+        for part, pixels in batches:
+            for name in _COLUMNS:
+                columns[name].append(getattr(part, name))
+            logits, features = _forward(model, to_input(to_unit(pixels)))
+            columns["logits"].append(logits)
+            columns["features"].append(features)
+    return _sorted(
+        {
+            name: None if values[0] is None else np.concatenate(values)
+            for name, values in columns.items()
+        }
+    )
+
+
+def _forward(model: nn.Module, inputs: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+    """Give logits, and pooled features if the model has a head that needs no more than those."""
+    if not isinstance(model, MCDropoutClassifier):
+        return model(inputs).cpu().numpy(), None
+    pooled = model.pooled_features(inputs)
+    return model.head(pooled).cpu().numpy(), pooled.cpu().numpy()
+
+
+def _pixels(
+    parts: Iterable[StoredSplit], preprocessing: Preprocessing, device: torch.device, threads: int
+) -> Iterator[tuple[StoredSplit, Tensor]]:
+    """Bring images to the device as uint8 (B, 3, h, w), decoding files ahead.
+
+    Images of one shape come in it, as in training; files of varying size come in the network's.
+    """
+    parts = iter(parts)
+    first = next(parts)
+    stored_as = first.format
+    if len(first) == 0:
+        yield first, torch.empty((0, 3, *preprocessing.size), dtype=torch.uint8, device=device)
+        return
+    parts = chain([first], parts)
+    if not stored_as.encoded:
+        for part in parts:
+            yield part, as_tensor(part.pixels(), device)
+        return
+    if stored_as.shape is not None:
+        shape, load = stored_as.shape, fixed_shape_decoder(stored_as.shape)
+    else:
+        shape, load = preprocessing.input_shape, image_loader(stored_as, preprocessing)
+
+    def stored() -> Iterator[Batch[tuple[StoredSplit, Tensor]]]:
+        for part in parts:
+            images = host_images((len(part), *shape), device)
+            yield Batch(part.stored(np.arange(len(part))), images.numpy(), (part, images))
+
+    with closing(decode_ahead(stored(), load, threads)) as decoded:
+        for part, images in (batch.facts for batch in decoded):
+            yield part, upload(images, device)
+
+
+def _sorted(columns: dict[str, np.ndarray | None]) -> dict[str, np.ndarray | None]:
+    keys = [name for name in ("sample_ids", "corruption", "severity") if columns[name] is not None]
+    table = pa.table({name: columns[name] for name in keys})
+    order = pc.sort_indices(table, [(name, "ascending") for name in keys]).to_numpy()
+    return {name: None if values is None else values[order] for name, values in columns.items()}
 
 
 def _require_labels(
-    samples: ImageSplit, description: Description, checkpoint: str | Path, place: str
-) -> None:
-    largest = int(samples.labels.max(initial=0))
-    if largest >= description.classes:
-        raise SidekickError(
-            f"{place}: label {largest}, but {checkpoint} knows {description.classes} classes"
-        )
+    parts: Iterable[StoredSplit], classes: int, checkpoint: str | Path, split: str
+) -> Iterator[StoredSplit]:
+    """Pass on what the network has an output for."""
+    for part in parts:
+        largest = int(part.labels.max(initial=0))
+        if largest >= classes:
+            raise SidekickError(
+                f"{part.source}, split {split}: label {largest}, but {checkpoint} knows {classes} "
+                "classes"
+            )
+        yield part

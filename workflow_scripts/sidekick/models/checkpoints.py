@@ -32,6 +32,8 @@ class Description:
         The model entry: `architecture`, `options`, `pretrained`.
     classes
         Number of outputs C.
+    preprocessing
+        How images become the network's input: `Preprocessing.as_dict()`.
     head
         Arguments of the `MCDropoutHead` (`features`, `hidden`, `dropout`), or None.
     recipe
@@ -39,20 +41,24 @@ class Description:
     seed
         Of the training.
     val_accuracy
-        After the last epoch.
+        Of these weights.
     facts
         Whatever else the caller knows: benchmark, dataset, its revision, model and so on.
+    val_metric
+        Of these weights: `name` and `value` of the dataset's main metric on val.
     software
         Versions and git revision of the writer.
     """
 
     entry: Mapping[str, Any]
     classes: int
+    preprocessing: Mapping[str, Any]
     head: Mapping[str, Any] | None
     recipe: Mapping[str, Any]
     seed: int
     val_accuracy: float
     facts: Mapping[str, Any]
+    val_metric: Mapping[str, Any] = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=software)
 
 

@@ -39,7 +39,8 @@ def installed_architectures() -> list[str]:
     """Ask the installed timm for what the names file should hold."""
     import timm
 
-    import sidekick.models.small_cnn  # noqa: F401 (registers our own)
+    import sidekick.models.cifar_resnet
+    import sidekick.models.small_cnn  # noqa: F401 (these register our own)
 
     return sorted({*timm.list_models(), *timm.list_pretrained()})
 

@@ -1,7 +1,6 @@
-"""From stored pixels to what a network reads."""
+"""From stored pixels to tensors in [0, 1]."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,26 +16,19 @@ def as_tensor(images: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2)
 
 
+def host_images(shape: Sequence[int], device: torch.device) -> Tensor:
+    """Give uint8 memory (n, H, W, 3) on the host, pinned if it is to be sent to a GPU."""
+    return torch.empty(tuple(shape), dtype=torch.uint8, pin_memory=device.type == "cuda")
+
+
+def upload(images: Tensor, device: torch.device) -> Tensor:
+    """Give what `host_images` made and the caller filled as `as_tensor` does, without waiting.
+
+    The GPU copies while the caller goes on; torch keeps the memory until it has.
+    """
+    return images.to(device, non_blocking=True).permute(0, 3, 1, 2)
+
+
 def to_unit(pixels: Tensor) -> Tensor:
     """Scale uint8 pixels to float32 in [0, 1], channels last in memory."""
     return pixels.to(torch.float32, memory_format=torch.channels_last) / 255
-
-
-class Normaliser:
-    """Shift and scale pixels in [0, 1] by the mean and deviation that a network expects.
-
-    Parameters
-    ----------
-    pretrained_cfg
-        timm's facts about the network; `mean` and `std` per channel are used.
-    device
-        Where images will lie.
-    """
-
-    def __init__(self, pretrained_cfg: Mapping[str, Any], device: torch.device) -> None:
-        self._mean = torch.tensor(pretrained_cfg["mean"], device=device).view(1, -1, 1, 1)
-        self._std = torch.tensor(pretrained_cfg["std"], device=device).view(1, -1, 1, 1)
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Map (B, 3, H, W) float32 in [0, 1] to the network's input."""
-        return (pixels - self._mean) / self._std

@@ -53,6 +53,11 @@ class SmallCNN(nn.Module):
         """Give the last dense layer."""
         return self.fc
 
+    def reset_classifier(self, num_classes: int) -> None:
+        """Put in a new last dense layer."""
+        self.num_classes = num_classes
+        self.fc = nn.Linear(_HEAD_WIDTH, num_classes)
+
     def forward_features(self, x: Tensor) -> Tensor:
         """Map images (B, 3, 32, 32) to feature maps (B, 2·width, 8, 8)."""
         return self.features(x)

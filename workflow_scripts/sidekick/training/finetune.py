@@ -1,21 +1,23 @@
-"""Train a network on a dataset: the recipe `finetune`."""
+"""Train a whole network on a dataset: the recipe `finetune` and the trials of a search."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from sidekick import __version__
-from sidekick.models.checkpoints import Description
-from sidekick.models.create import create_model, require_image_shape
 from sidekick.models.runtime import describe_device, reproducible, select_device
-from sidekick.training.data import load_training_data
+from sidekick.training.data import TrainingData
+from sidekick.training.inputs import ImageInputs
 from sidekick.training.loop import Task, run_epochs, steps_per_epoch
 from sidekick.training.outcome import write_outcome
 from sidekick.training.resume import ResumeFile
+from sidekick.training.schedule import WARMUP, warmup_cosine
+from sidekick.training.session import identity_of, open_session
+from sidekick.training.validation import Loss
 
 _log = logging.getLogger("sidekick")
 
@@ -31,18 +33,36 @@ def finetune(
     device: str,
     threads: int,
     facts: Mapping[str, object],
+    start: str | Path | None = None,
 ) -> None:
-    """Train by AdamW, a one-cycle learning rate and cross-entropy; keep the last weights.
+    """Train by AdamW, a warm-up and a cosine of the learning rate, and cross-entropy.
 
     Parameters
     ----------
     dataset_folder
         A prepared dataset.
     entry
-        The model entry: `architecture`, optionally `options` and `pretrained`.
+        The model entry: `architecture`, optionally `options`, `pretrained` and `input`.
     recipe
         `epochs`, `batch_size`, `learning_rate` (the peak), `weight_decay`, and optionally
-        `label_smoothing` and `augmentation` (see `sidekick.training.augmentation.augment`).
+
+        `label_smoothing`
+            Share of the target that all classes divide evenly.
+        `augmentation`
+            See `sidekick.training.augmentation`.
+        `warmup`
+            Share of the steps in which the learning rate rises; see `rate_factor`.
+        `accumulation`
+            Parts in which a batch is computed, to save memory. The step is the same but for what
+            batch norm and dropout do.
+        `early_stopping`
+            Epochs without a better main metric on val after which training stops; the best
+            epoch's weights are then kept, else the last's.
+        `ema`
+            Decay of an exponential moving average of weights and batch-norm statistics, which is
+            evaluated and kept in their stead. The decay of step t is at most 1 − t^(−2/3).
+        `compile`
+            Whether training steps run through `torch.compile`.
     seed
         Decides the split, the initialisation, the order and the augmentation.
     checkpoint, curve
@@ -53,12 +73,14 @@ def finetune(
         Threads on the CPU. Results repeat bit for bit on one machine with as many threads.
     facts
         Key-value metadata for both files.
+    start
+        A checkpoint of the same entry to start from, such as a linear probe's.
 
     Raises
     ------
     SidekickError
-        If the device is missing, the architecture cannot be built or cannot read the images, or
-        the loss stops being finite.
+        If the device is missing, the architecture cannot be built or cannot read its input,
+        `start` is of another network, or the loss stops being finite.
 
     Notes
     -----
@@ -67,35 +89,80 @@ def finetune(
     """
     place = select_device(device)
     _log.info("Fine-tuning %s on %s", entry["architecture"], describe_device(place, threads))
-    data = load_training_data(dataset_folder, seed, place)
-    with reproducible(place, threads, seed):
-        model = create_model(entry, data.classes)
-        require_image_shape(model, entry, data.image_shape)
-        model = model.to(place, memory_format=torch.channels_last)
-        identity = {
-            "training": "finetune",
-            "entry": dict(entry),
-            "recipe": dict(recipe),
-            "seed": seed,
-            "data": data.fingerprint,
-            "facts": dict(facts),
-            "versions": [__version__, torch.__version__],
-        }
-        resume = ResumeFile(checkpoint, identity)
-        task = _task(model, recipe, seed, len(data.train), place)
-        rows = run_epochs(task, data, resume)
-    description = Description(
-        entry=dict(entry),
-        classes=data.classes,
-        head=None,
-        recipe=dict(recipe),
+    train_network(
+        training="finetune",
+        objective=lambda data: cross_entropy(recipe),
+        identity={},
+        dataset_folder=dataset_folder,
+        entry=entry,
+        recipe=recipe,
         seed=seed,
-        val_accuracy=rows[-1]["val_accuracy"],
-        facts=dict(facts),
+        checkpoint=checkpoint,
+        curve=curve,
+        device=place,
+        threads=threads,
+        facts=facts,
+        start=start,
     )
+
+
+def train_network(
+    *,
+    training: str,
+    objective: Callable[[TrainingData], Loss],
+    identity: Mapping[str, Any],
+    dataset_folder: str | Path,
+    entry: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    seed: int,
+    checkpoint: str | Path,
+    curve: str | Path,
+    device: torch.device,
+    threads: int,
+    facts: Mapping[str, object],
+    start: str | Path | None,
+) -> None:
+    """Train all weights of a network on an objective; the rest is as for `finetune`.
+
+    Parameters
+    ----------
+    training
+        Which kind of training this is.
+    objective
+        Gives the loss, once the data are known.
+    identity
+        Whatever decides that loss besides the recipe; see `identity_of`.
+    dataset_folder, entry, recipe, seed, checkpoint, curve, device, threads, facts, start
+        As for `finetune`.
+    """
+    with reproducible(device, threads, seed):
+        model, data = open_session(
+            dataset_folder=dataset_folder,
+            entry=entry,
+            seed=seed,
+            device=device,
+            threads=threads,
+            start=start,
+        )
+        known = identity_of(
+            training,
+            recipe=recipe,
+            seed=seed,
+            data=data,
+            facts=facts,
+            entry=dict(entry),
+            start=start,
+            **identity,
+        )
+        resume = ResumeFile(checkpoint, known)
+        task = _task(model, data, objective(data), recipe, seed, device)
+        rows = run_epochs(task, data, resume)
     write_outcome(
         model=model,
-        description=description,
+        data=data,
+        entry=entry,
+        recipe=recipe,
+        seed=seed,
         rows=rows,
         checkpoint=checkpoint,
         curve=curve,
@@ -104,8 +171,23 @@ def finetune(
     resume.delete()
 
 
+def cross_entropy(recipe: Mapping[str, Any]) -> Loss:
+    """Give the cross-entropy of labels or probabilities, with the recipe's label smoothing."""
+    smoothing = recipe.get("label_smoothing", 0.0)
+
+    def loss(logits: Tensor, targets: Tensor, samples: Tensor) -> Tensor:
+        return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+    return loss
+
+
 def _task(
-    model: nn.Module, recipe: Mapping[str, Any], seed: int, samples: int, device: torch.device
+    model: nn.Module,
+    data: TrainingData,
+    loss: Loss,
+    recipe: Mapping[str, Any],
+    seed: int,
+    device: torch.device,
 ) -> Task:
     optimiser = torch.optim.AdamW(
         model.parameters(),
@@ -113,10 +195,8 @@ def _task(
         weight_decay=recipe["weight_decay"],
         fused=True,
     )
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        max_lr=recipe["learning_rate"],
-        total_steps=recipe["epochs"] * steps_per_epoch(samples, recipe["batch_size"]),
-    )
-    loss = nn.CrossEntropyLoss(label_smoothing=recipe.get("label_smoothing", 0.0))
-    return Task(model, optimiser, scheduler, loss, recipe, seed, device)
+    steps = recipe["epochs"] * steps_per_epoch(len(data.train), recipe["batch_size"])
+    scheduler = warmup_cosine(optimiser, steps, recipe.get("warmup", WARMUP))
+    augmentation = recipe.get("augmentation", {})
+    inputs = ImageInputs(data.preprocessing, data.classes, augmentation, device)
+    return Task(model, optimiser, scheduler, loss, inputs, recipe, seed, device)

@@ -1,28 +1,24 @@
 """The epoch loop that every training shares."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from sidekick.errors import SidekickError
-from sidekick.models.pixels import Normaliser, to_unit
-from sidekick.training.augmentation import augment
+from sidekick.training.compilation import compiled
 from sidekick.training.data import LabelledImages, TrainingData
+from sidekick.training.inputs import Inputs
 from sidekick.training.resume import ResumeFile
-
-# On the CPU 256 halves the speed of a small network: the allocator then maps and unmaps its
-# activations for every batch.
-_EVALUATION_BATCH = 128
+from sidekick.training.validation import Loss, forward, validate
 
 _log = logging.getLogger("sidekick")
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits (B, C) float32 and labels (B,) int64 to the mean loss."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +33,11 @@ class Task:
         The scheduler steps after every batch.
     loss
         The objective.
+    inputs
+        What happens to a batch before the model sees it.
     recipe
-        `epochs`, `batch_size` and optionally `augmentation`.
+        `epochs`, `batch_size`, and optionally `accumulation`, `early_stopping`, `ema` and
+        `compile`; see `sidekick.training.finetune.finetune`.
     seed
         Decides order, augmentation and dropout of each epoch.
     device
@@ -50,9 +49,32 @@ class Task:
     optimiser: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     loss: Loss
+    inputs: Inputs
     recipe: Mapping[str, Any]
     seed: int
     device: torch.device
+
+
+@dataclass
+class _Progress:
+    """What changes from epoch to epoch, besides the task's own state.
+
+    Attributes
+    ----------
+    network
+        The task's model, compiled if that was asked for.
+    average
+        The moving average of the weights, if one is kept.
+    curve
+        A row per finished epoch.
+    best
+        The best epoch's weights, if they are kept.
+    """
+
+    network: nn.Module
+    average: ModelEmaV3 | None
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Tensor] | None = None
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
@@ -64,95 +86,117 @@ def run_epochs(task: Task, data: TrainingData, resume: ResumeFile) -> list[dict[
     """Train, going on after the last epoch that `resume` holds.
 
     All randomness of an epoch comes from the seed and the epoch's number, so a training that
-    was interrupted ends with the same bits as one that was not.
+    was interrupted ends with the same bits as one that was not. The model is left with the
+    weights to keep: the last epoch's, or with `early_stopping` the best's by the dataset's main
+    metric on val (the first of equals); those of the moving average, if there is one.
 
     Returns
     -------
     list of dict
         Per epoch: `epoch` (from 1), `learning_rate` (of its first step), `train_loss` and
-        `train_accuracy` (on the augmented batches, before each step), `val_loss` and
-        `val_accuracy` (after the epoch). Losses are means of the training objective.
+        `train_accuracy` (on the augmented batches, before each step), `val_loss`, `val_accuracy`
+        and `val_macro_f1` (after the epoch, of the weights that may be kept), and `kept`, true
+        for the epoch whose weights are. Losses are means of the training objective. Under mixup
+        the class with the larger share counts as the label.
 
     Raises
     ------
     SidekickError
-        If the loss stops being finite, with the epoch and what to change.
+        If the loss stops being finite, with the epoch and what to change; or if `compile` is
+        asked for and does not work here.
     """
-    normalise = Normaliser(task.model.pretrained_cfg, task.device)
-    curve = _restore(task, resume)
-    epochs = task.recipe["epochs"]
-    for epoch in range(len(curve) + 1, epochs + 1):
-        learning_rate = task.scheduler.get_last_lr()[0]
-        train_loss, train_accuracy = _train_epoch(task, data.train, normalise, epoch)
-        val_loss, val_accuracy = _evaluate(task, data.val, normalise)
-        _require_finite(task, epoch, train_loss, val_loss)
-        curve.append(
-            {
-                "epoch": epoch,
-                "learning_rate": learning_rate,
-                "train_loss": train_loss,
-                "train_accuracy": train_accuracy,
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
+    recipe, metric = task.recipe, f"val_{data.main_metric}"
+    progress = _begin(task)
+    _restore(task, progress, resume)
+    judged = task.model if progress.average is None else progress.average.module
+    for epoch in range(len(progress.curve) + 1, recipe["epochs"] + 1):
+        if _should_stop(progress.curve, metric, recipe):
+            break
+        row = {"epoch": epoch, "learning_rate": task.scheduler.get_last_lr()[0]}
+        row["train_loss"], row["train_accuracy"] = _train_epoch(task, progress, data.train, epoch)
+        score = validate(judged, task.inputs, data.val, task.loss, task.device)
+        row |= {
+            "val_loss": score.loss,
+            "val_accuracy": score.accuracy,
+            "val_macro_f1": score.macro_f1,
+        }
+        _require_finite(task, row)
+        progress.curve.append(row)
+        if "early_stopping" in recipe and _best(progress.curve, metric) is row:
+            progress.best = {
+                name: value.to("cpu", copy=True) for name, value in judged.state_dict().items()
             }
-        )
-        _save(task, resume, curve)
+        _save(task, progress, resume)
         _log.info(
             "Epoch %d of %d: train loss %.4f, val loss %.4f, val accuracy %.4f",
-            epoch, epochs, train_loss, val_loss, val_accuracy,
+            epoch, recipe["epochs"], row["train_loss"], row["val_loss"], row["val_accuracy"],
         )  # fmt: skip
-    return curve
+    kept = progress.curve[-1] if progress.best is None else _best(progress.curve, metric)
+    task.model.load_state_dict(judged.state_dict() if progress.best is None else progress.best)
+    return [{**row, "kept": row is kept} for row in progress.curve]
+
+
+def _begin(task: Task) -> _Progress:
+    network, average = task.model, None
+    if task.recipe.get("compile"):
+        network = compiled(task.model, task.device)
+    if "ema" in task.recipe:
+        # The decay rises with the steps: else the average of a short training would be mostly the
+        # initial weights. Integers are copied.
+        average = ModelEmaV3(task.model, decay=task.recipe["ema"], use_warmup=True)
+    return _Progress(network, average)
 
 
 def _train_epoch(
-    task: Task, images: LabelledImages, normalise: Normaliser, epoch: int
+    task: Task, progress: _Progress, images: LabelledImages, epoch: int
 ) -> tuple[float, float]:
-    stream = int(np.random.SeedSequence([task.seed, epoch]).generate_state(1, np.uint64)[0])
+    states = np.random.SeedSequence([task.seed, epoch]).generate_state(2, np.uint64)
+    stream, ahead = (int(state) for state in states)
     generator = torch.Generator().manual_seed(stream)
+    # Of what is drawn some batches before its turn.
+    early = torch.Generator().manual_seed(ahead)
     # Dropout draws from the global generator.
     torch.manual_seed(stream)
     task.model.train()
     tally = _Tally(task.device)
-    for rows in _batches(len(images), task.recipe["batch_size"], generator):
-        rows = rows.to(task.device)
-        pixels, labels = to_unit(images.pixels[rows]), images.labels[rows]
-        pixels = augment(pixels, task.recipe.get("augmentation", {}), generator)
-        logits = _forward(task, normalise(pixels))
-        loss = task.loss(logits, labels)
+    # Drawn before any augmentation is, however far ahead batches are made ready.
+    rows = _batches(len(images), task.recipe["batch_size"], generator)
+    draw = partial(task.inputs.draw_change, early)
+    for samples, labels in images.batches(rows, draw):
+        samples, targets = task.inputs.training(samples, labels, generator)
         task.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        _add_gradients(task, progress.network, samples, targets, tally)
         task.optimiser.step()
         task.scheduler.step()
-        tally.add(logits.detach(), labels, loss.detach())
+        if progress.average is not None:
+            progress.average.update(task.model, step=task.scheduler.last_epoch)
     return tally.means()
 
 
-@torch.no_grad()
-def _evaluate(task: Task, images: LabelledImages, normalise: Normaliser) -> tuple[float, float]:
-    task.model.eval()
-    tally = _Tally(task.device)
-    for first in range(0, len(images), _EVALUATION_BATCH):
-        rows = slice(first, first + _EVALUATION_BATCH)
-        labels = images.labels[rows]
-        logits = _forward(task, normalise(to_unit(images.pixels[rows])))
-        tally.add(logits, labels, task.loss(logits, labels))
-    return tally.means()
+def _add_gradients(
+    task: Task, network: nn.Module, samples: Tensor, targets: Tensor, tally: "_Tally"
+) -> None:
+    """Add the gradients of the batch's mean loss, computed in parts.
+
+    Their sum is that of the whole batch; only batch norm, and what is random inside the network,
+    see the parts. No part has a single sample if that can be: batch norm cannot train on it.
+    """
+    count = len(samples)
+    parts = max(1, min(task.recipe.get("accumulation", 1), count // 2))
+    for some, wanted in zip(samples.tensor_split(parts), targets.tensor_split(parts), strict=True):
+        logits = forward(network, task.inputs.to_network(some), task.device)
+        loss = task.loss(logits, wanted, some)
+        (loss * (len(some) / count)).backward()
+        tally.add(logits.detach(), wanted, loss.detach())
 
 
-def _forward(task: Task, inputs: Tensor) -> Tensor:
-    with torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=task.device.type == "cuda"):
-        logits = task.model(inputs)
-    return logits.float()
-
-
-def _batches(samples: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+def _batches(samples: int, batch_size: int, generator: torch.Generator) -> list[Tensor]:
     """Give the rows of each batch of one shuffled epoch.
 
     A last batch of a single sample is left out: batch norm cannot train on it.
     """
     order = torch.randperm(samples, generator=generator)
-    for step in range(steps_per_epoch(samples, batch_size)):
-        yield order[step * batch_size : (step + 1) * batch_size]
+    return list(order.split(batch_size))[: steps_per_epoch(samples, batch_size)]
 
 
 class _Tally:
@@ -163,7 +207,8 @@ class _Tally:
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
         self._count = 0
 
-    def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+    def add(self, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
+        labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
         self._loss += loss.double() * len(labels)
         self._correct += (logits.argmax(dim=1) == labels).sum()
         self._count += len(labels)
@@ -172,32 +217,49 @@ class _Tally:
         return self._loss.item() / self._count, self._correct.item() / self._count
 
 
-def _require_finite(task: Task, epoch: int, train_loss: float, val_loss: float) -> None:
-    if not np.isfinite([train_loss, val_loss]).all():
+def _best(curve: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+    # Of equals, `max` gives the first.
+    return max(curve, key=lambda row: row[metric])
+
+
+def _should_stop(curve: list[dict[str, Any]], metric: str, recipe: Mapping[str, Any]) -> bool:
+    if not curve or "early_stopping" not in recipe:
+        return False
+    return len(curve) - _best(curve, metric)["epoch"] >= recipe["early_stopping"]
+
+
+def _require_finite(task: Task, row: Mapping[str, Any]) -> None:
+    if not np.isfinite([row["train_loss"], row["val_loss"]]).all():
         raise SidekickError(
-            f"training: the loss is not finite in epoch {epoch} (train {train_loss}, val "
-            f"{val_loss}) with learning_rate {task.recipe['learning_rate']}; set a lower "
-            "learning_rate for this model"
+            f"training: the loss is not finite in epoch {row['epoch']} (train "
+            f"{row['train_loss']}, val {row['val_loss']}) with learning_rate "
+            f"{task.recipe['learning_rate']}; set a lower learning_rate for this model"
         )
 
 
-def _restore(task: Task, resume: ResumeFile) -> list[dict[str, Any]]:
+def _restore(task: Task, progress: _Progress, resume: ResumeFile) -> None:
     state = resume.load()
     if state is None:
-        return []
+        return
     task.model.load_state_dict(state["model"])
     task.optimiser.load_state_dict(state["optimiser"])
     task.scheduler.load_state_dict(state["scheduler"])
-    _log.info("Going on after epoch %d, from %s", len(state["curve"]), resume.path)
-    return state["curve"]
+    if progress.average is not None:
+        progress.average.module.load_state_dict(state["average"])
+    progress.best = state["best"]
+    progress.curve = state["curve"]
+    _log.info("Going on after epoch %d, from %s", len(progress.curve), resume.path)
 
 
-def _save(task: Task, resume: ResumeFile, curve: list[dict[str, Any]]) -> None:
+def _save(task: Task, progress: _Progress, resume: ResumeFile) -> None:
+    average = progress.average
     resume.save(
         {
             "model": task.model.state_dict(),
             "optimiser": task.optimiser.state_dict(),
             "scheduler": task.scheduler.state_dict(),
-            "curve": curve,
+            "average": None if average is None else average.module.state_dict(),
+            "best": progress.best,
+            "curve": progress.curve,
         }
     )

@@ -1,6 +1,5 @@
 """Train a Monte-Carlo dropout head on a frozen network: the recipe `mc_dropout`."""
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sidekick import __version__
-from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import Description, describe, load_model
+from sidekick.models.checkpoints import describe, load_model
 from sidekick.models.create import blank_image, pooled_features
 from sidekick.models.mc_dropout_head import MCDropoutClassifier, MCDropoutHead
+from sidekick.models.preprocessing import Preprocessing
 from sidekick.models.runtime import describe_device, reproducible, select_device
 from sidekick.training.data import TrainingData, load_training_data
+from sidekick.training.inputs import ImageInputs
 from sidekick.training.loop import Task, run_epochs
 from sidekick.training.outcome import write_outcome
 from sidekick.training.resume import ResumeFile
+from sidekick.training.session import identity_of, require_classes
 
 _log = logging.getLogger("sidekick")
 
@@ -68,41 +68,32 @@ def train_mc_dropout(
         source.entry["architecture"],
         describe_device(place, threads),
     )
-    data = load_training_data(dataset_folder, seed, place)
-    if source.classes != data.classes:
-        raise SidekickError(
-            f"{checkpoint}: made for {source.classes} classes, but {dataset_folder} has "
-            f"{data.classes}"
-        )
+    preprocessing = Preprocessing(**source.preprocessing)
+    data = load_training_data(dataset_folder, seed, place, preprocessing, threads)
+    require_classes(checkpoint, source, data.classes, dataset_folder)
     with reproducible(place, threads, seed):
         model, arguments = _with_head(checkpoint, recipe, data, place)
-        identity = {
-            "training": "mc_dropout",
-            "network": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest(),
-            "recipe": dict(recipe),
-            "seed": seed,
-            "data": data.fingerprint,
-            "facts": dict(facts),
-            "versions": [__version__, torch.__version__],
-        }
-        resume = ResumeFile(output, identity)
-        rows = run_epochs(_task(model, recipe, seed, place), data, resume)
-    description = Description(
-        entry=source.entry,
-        classes=data.classes,
-        head=arguments,
-        recipe=dict(recipe),
-        seed=seed,
-        val_accuracy=rows[-1]["val_accuracy"],
-        facts=dict(facts),
-    )
+        known = identity_of(
+            "mc_dropout",
+            recipe=recipe,
+            seed=seed,
+            data=data,
+            facts=facts,
+            network=Path(checkpoint),
+        )
+        resume = ResumeFile(output, known)
+        rows = run_epochs(_task(model, data, recipe, seed, place), data, resume)
     write_outcome(
         model=model,
-        description=description,
+        data=data,
+        entry=source.entry,
+        recipe=recipe,
+        seed=seed,
         rows=rows,
         checkpoint=output,
         curve=curve,
         facts=facts,
+        head=arguments,
     )
     resume.delete()
 
@@ -113,7 +104,7 @@ def _with_head(
     """Put a new head on the network; give the head's arguments too."""
     backbone = load_model(checkpoint, device)
     with torch.no_grad():
-        sample = blank_image(data.image_shape).to(device)
+        sample = blank_image(data.preprocessing.input_shape).to(device)
         features = pooled_features(backbone, sample).shape[1]
     arguments = {
         "features": features,
@@ -125,13 +116,20 @@ def _with_head(
 
 
 def _task(
-    model: MCDropoutClassifier, recipe: Mapping[str, Any], seed: int, device: torch.device
+    model: MCDropoutClassifier,
+    data: TrainingData,
+    recipe: Mapping[str, Any],
+    seed: int,
+    device: torch.device,
 ) -> Task:
     optimiser = torch.optim.Adam(model.head.parameters(), lr=recipe["learning_rate"], fused=True)
     constant = torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
-    return Task(model, optimiser, constant, _binary_cross_entropy, recipe, seed, device)
+    augmentation = recipe.get("augmentation", {})
+    inputs = ImageInputs(data.preprocessing, data.classes, augmentation, device)
+    return Task(model, optimiser, constant, _binary_cross_entropy, inputs, recipe, seed, device)
 
 
-def _binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    targets = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+def _binary_cross_entropy(logits: Tensor, targets: Tensor, samples: Tensor) -> Tensor:
+    if targets.ndim == 1:
+        targets = F.one_hot(targets, logits.shape[1]).to(logits.dtype)
     return F.binary_cross_entropy_with_logits(logits, targets)

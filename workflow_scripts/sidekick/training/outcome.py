@@ -9,6 +9,7 @@ from torch import nn
 
 from sidekick.artifacts import write_table
 from sidekick.models.checkpoints import Description, save_checkpoint
+from sidekick.training.data import TrainingData
 
 _CURVE_SCHEMA = pa.schema(
     [
@@ -18,6 +19,8 @@ _CURVE_SCHEMA = pa.schema(
         ("train_accuracy", pa.float64()),
         ("val_loss", pa.float64()),
         ("val_accuracy", pa.float64()),
+        ("val_macro_f1", pa.float64()),
+        ("kept", pa.bool_()),
     ]
 )
 
@@ -25,11 +28,15 @@ _CURVE_SCHEMA = pa.schema(
 def write_outcome(
     *,
     model: nn.Module,
-    description: Description,
+    data: TrainingData,
+    entry: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    seed: int,
     rows: list[dict[str, Any]],
     checkpoint: str | Path,
     curve: str | Path,
     facts: Mapping[str, object],
+    head: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the training curve (Parquet), then the weights.
 
@@ -37,14 +44,35 @@ def write_outcome(
 
     Parameters
     ----------
-    model, description
-        What `save_checkpoint` writes to `checkpoint`.
+    model
+        With the weights to keep.
+    data
+        What it was trained on.
+    entry, recipe, seed, facts, head
+        As in its `Description`; `facts` are the curve's metadata, too.
     rows
         The curve as `run_epochs` gives it.
     checkpoint, curve
         Where to write.
-    facts
-        Key-value metadata of the curve.
     """
-    write_table(pa.Table.from_pylist(rows, schema=_CURVE_SCHEMA), curve, facts)
+    kept = next(row for row in rows if row["kept"])
+    description = Description(
+        entry=dict(entry),
+        classes=data.classes,
+        preprocessing=data.preprocessing.as_dict(),
+        head=head,
+        recipe=dict(recipe),
+        seed=seed,
+        val_accuracy=kept["val_accuracy"],
+        val_metric=val_metric(data.main_metric, kept[f"val_{data.main_metric}"]),
+        facts=dict(facts),
+    )
+    write_table(
+        pa.Table.from_pylist(rows, schema=_CURVE_SCHEMA), curve, {**facts, "classes": data.classes}
+    )
     save_checkpoint(checkpoint, model, description)
+
+
+def val_metric(name: str, value: float) -> dict[str, Any]:
+    """Give `Description.val_metric`."""
+    return {"name": name, "value": value}
