@@ -6,8 +6,8 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from sidekick import leaderboard, run_lock
-from sidekick.datasets import get_dataset
+from sidekick import leaderboard, recipes, run_lock
+from sidekick.datasets import get_dataset, source_files
 
 # Large CPU steps of PyTorch spend most of their time on page faults when every tensor is returned
 # to the system at once; jobs inherit these.
@@ -30,6 +30,11 @@ def known_models():
     return json.loads(KNOWN_MODELS.read_text()) if KNOWN_MODELS.exists() else []
 
 
+def one_of(values):
+    """A pattern that matches these words only; none at all if there are none."""
+    return "|".join(values) or "(?!)"
+
+
 def sorted_keys(block):
     """Snakemake compares params by their representation: re-ordered keys are no change."""
     if isinstance(block, dict):
@@ -44,8 +49,10 @@ DATASETS = sorted(config["datasets"])
 MODELS = sorted(config["models"], key=(known_models() + list(config["models"])).index)
 SEEDS = sorted(config["seeds"])
 MC_DROPOUT_MODELS = sorted(config.get("mc_dropout", {}).get("models", []))
+SEARCHED_MODELS = [model for model in MODELS if recipes.search(config, model)]
 EVALUATION = sorted_keys(config["evaluation"])
-REVISIONS = settings.REVISIONS
+REVISIONS = recipes.REVISIONS
+DOWNLOADS = config.get("downloads", {}).get("folder", "resources")
 FIGURES = leaderboard.FIGURES
 GPUS = int(config["compute"]["device"] == "cuda")
 
@@ -56,6 +63,8 @@ wildcard_constraints:
     model="[a-z][a-z0-9_]*",
     recipe="[a-z][a-z0-9_]*",
     seed="[0-9]+",
+    source="[a-z][a-z0-9_]*",
+    file="[^/]+",
 
 
 def fingerprint(script, *rooms):
@@ -78,19 +87,41 @@ def fingerprint(script, *rooms):
 
 def facts(wildcards):
     """What every artifact of a job records about its origin."""
-    dataset = get_dataset(config["datasets"][wildcards.dataset]["source"])
+    entry = config["datasets"][wildcards.dataset]
     known = {
         "benchmark": config["benchmark"],
-        "dataset_revision": dataset.revision,
-        "classes": len(dataset.classes),
+        "dataset_revision": get_dataset(entry["source"]).revision,
     }
     if "model" in wildcards.keys():
         known["architecture"] = config["models"][wildcards.model]["architecture"]
     return dict(sorted({**known, **wildcards}.items()))
 
 
+def remote_file(wildcards):
+    return recipes.remote_file(config, wildcards.source, wildcards.file)
+
+
+def downloads_of(block):
+    """The files behind one block of a dataset: downloads, or what the user has already."""
+    if "path" in block:
+        return [block["path"]]
+    source = block["source"]
+    return [f"{DOWNLOADS}/{source}/{file}" for file in source_files(source)]
+
+
+def dataset_sources(wildcards):
+    entry = config["datasets"][wildcards.dataset]
+    shift = entry.get("shift") or {}
+    sources = {"dataset": downloads_of(entry)}
+    if "source" in shift:
+        sources["shift"] = downloads_of(shift)
+    elif "frost" in shift.get("corruptions", []):
+        sources["frost"] = downloads_of({"source": "frost"})
+    return sources
+
+
 def dataset_recipe(wildcards):
-    return settings.dataset_recipe(config, wildcards.dataset)
+    return recipes.dataset_recipe(config, wildcards.dataset)
 
 
 def split_sizes(wildcards):
@@ -98,15 +129,59 @@ def split_sizes(wildcards):
 
 
 def architecture(wildcards):
-    return settings.architecture(config, wildcards.model)
+    return recipes.architecture(config, wildcards.model)
+
+
+def linear_probe_recipe(wildcards):
+    return recipes.linear_probe_recipe(config, wildcards.model)
 
 
 def finetune_recipe(wildcards):
-    return settings.finetune_recipe(config, wildcards.model)
+    if wildcards.recipe == "finetune":
+        return recipes.finetune_recipe(config, wildcards.model)
+    return recipes.trial_recipe(
+        config, wildcards.model, int(wildcards.seed), wildcards.recipe
+    )
+
+
+def distill_recipe(wildcards):
+    return recipes.distill_recipe(config, wildcards.model)
 
 
 def mc_dropout_recipe(wildcards):
-    return settings.mc_dropout_recipe(config)
+    return recipes.mc_dropout_recipe(config)
+
+
+def training_data(wildcards):
+    folder = f"results/datasets/{wildcards.dataset}"
+    return {
+        "samples": f"{folder}/samples.parquet",
+        "splits": f"{folder}/splits/seed{wildcards.seed}.parquet",
+        "card": f"{folder}/dataset.json",
+    }
+
+
+def checkpoint(wildcards, recipe, model=None):
+    """Where a recipe's weights of the job's dataset, model and seed lie."""
+    folder = f"results/checkpoints/{wildcards.dataset}/{model or wildcards.model}"
+    return f"{folder}/{recipe}/seed{wildcards.seed}.safetensors"
+
+
+def probe(wildcards):
+    """The linear probe that a model's training starts from, if it has one."""
+    if recipes.linear_probe_recipe(config, wildcards.model) is None:
+        return []
+    return checkpoint(wildcards, "linear_probe")
+
+
+def teacher(wildcards):
+    entry = config["models"][wildcards.model]
+    return checkpoint(wildcards, "finetune", entry["distill"]["teacher"])
+
+
+def trials(wildcards):
+    names = recipes.trials(config, wildcards.model)
+    return [checkpoint(wildcards, name) for name in names]
 
 
 def logits(dataset, models, recipe):
@@ -126,7 +201,20 @@ def logits(dataset, models, recipe):
 
 
 def single_logits(wildcards):
-    return logits(wildcards.dataset, wildcards.model, "finetune")
+    evaluated = recipes.evaluated_recipes(config, wildcards.model)
+    return logits(wildcards.dataset, wildcards.model, evaluated)
+
+
+def evaluated_recipes(wildcards):
+    return recipes.evaluated_recipes(config, wildcards.model)
+
+
+def trial_names(wildcards):
+    return recipes.trials(config, wildcards.model)
+
+
+def trial_ensemble(wildcards):
+    return recipes.trial_ensemble(config, wildcards.dataset, wildcards.model)
 
 
 def mc_dropout_logits(wildcards):

@@ -1,4 +1,24 @@
+rule download_dataset:
+    output:
+        f"{DOWNLOADS}/{{source}}/{{file}}",
+    log:
+        "results/logs/download_dataset/{source}/{file}.log",
+    benchmark:
+        "results/benchmarks/download_dataset/{source}/{file}.tsv"
+    # Computing nodes of clusters often have no way out.
+    localrule: True
+    conda:
+        "../envs/datasets.yaml"
+    params:
+        file=remote_file,
+        revision=REVISIONS["download_dataset"],
+    script:
+        "../workflow_scripts/download_dataset.py"
+
+
 rule prepare_dataset:
+    input:
+        unpack(dataset_sources),
     output:
         samples="results/datasets/{dataset}/samples.parquet",
         shift="results/datasets/{dataset}/shift.parquet",
@@ -9,6 +29,7 @@ rule prepare_dataset:
         "results/benchmarks/prepare_dataset/{dataset}.tsv"
     conda:
         "../envs/datasets.yaml"
+    threads: config["compute"]["threads"]
     params:
         recipe=dataset_recipe,
         facts=facts,

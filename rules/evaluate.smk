@@ -15,6 +15,10 @@ rule evaluate_single:
     params:
         seeds=SEEDS,
         evaluation=EVALUATION,
+        # Like the names of trials in train.smk, these say which input files there are: a set that
+        # grew is no reason to re-run (see the profile), and must be one here.
+        recipes=evaluated_recipes,
+        trial_ensemble=trial_ensemble,
         facts=facts,
         code=fingerprint(
             "evaluate_single", "evaluation", "methods", "metrics", "logit_cache"

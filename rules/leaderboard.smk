@@ -8,6 +8,7 @@ rule collect_leaderboard:
         wide="results/leaderboard/leaderboard.csv",
         curves="results/leaderboard/curves.parquet",
         fits="results/leaderboard/fits.csv",
+        findings="results/leaderboard/findings.csv",
         summary="results/leaderboard/summary.txt",
     log:
         "results/logs/collect_leaderboard.log",

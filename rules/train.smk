@@ -1,15 +1,44 @@
+# A searched model's `finetune` is the best of its trials.
+ruleorder: select_trial > finetune
+
+
+rule linear_probe:
+    input:
+        unpack(training_data),
+    output:
+        checkpoint="results/checkpoints/{dataset}/{model}/linear_probe/seed{seed}.safetensors",
+        curve="results/checkpoints/{dataset}/{model}/linear_probe/seed{seed}.curve.parquet",
+    log:
+        "results/logs/linear_probe/{dataset}/{model}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/linear_probe/{dataset}/{model}/seed{seed}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=GPUS,
+    params:
+        architecture=architecture,
+        recipe=linear_probe_recipe,
+        facts=facts,
+        revision=REVISIONS["linear_probe"],
+    script:
+        "../workflow_scripts/linear_probe.py"
+
+
 rule finetune:
     input:
-        samples=rules.prepare_dataset.output.samples,
-        splits=rules.draw_splits.output.splits,
-        card=rules.prepare_dataset.output.card,
+        unpack(training_data),
+        probe=probe,
     output:
-        checkpoint="results/checkpoints/{dataset}/{model}/finetune/seed{seed}.safetensors",
-        curve="results/checkpoints/{dataset}/{model}/finetune/seed{seed}.curve.parquet",
+        checkpoint="results/checkpoints/{dataset}/{model}/{recipe}/seed{seed}.safetensors",
+        curve="results/checkpoints/{dataset}/{model}/{recipe}/seed{seed}.curve.parquet",
     log:
-        "results/logs/finetune/{dataset}/{model}/seed{seed}.log",
+        "results/logs/finetune/{dataset}/{model}/{recipe}/seed{seed}.log",
     benchmark:
-        "results/benchmarks/finetune/{dataset}/{model}/seed{seed}.tsv"
+        "results/benchmarks/finetune/{dataset}/{model}/{recipe}/seed{seed}.tsv"
+    wildcard_constraints:
+        recipe="finetune|trial[0-9]+",
     conda:
         "../envs/train.yaml"
     threads: config["compute"]["threads"]
@@ -24,12 +53,82 @@ rule finetune:
         "../workflow_scripts/finetune.py"
 
 
+rule select_trial:
+    input:
+        trials=trials,
+    output:
+        checkpoint="results/checkpoints/{dataset}/{model}/finetune/seed{seed}.safetensors",
+        curve="results/checkpoints/{dataset}/{model}/finetune/seed{seed}.curve.parquet",
+    log:
+        "results/logs/select_trial/{dataset}/{model}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/select_trial/{dataset}/{model}/seed{seed}.tsv"
+    wildcard_constraints:
+        model=one_of(SEARCHED_MODELS),
+    conda:
+        "../envs/train.yaml"
+    params:
+        names=trial_names,
+        facts=facts,
+        revision=REVISIONS["select_trial"],
+    script:
+        "../workflow_scripts/select_trial.py"
+
+
+rule make_soup:
+    input:
+        unpack(training_data),
+        trials=trials,
+    output:
+        uniform="results/checkpoints/{dataset}/{model}/soup_uniform/seed{seed}.safetensors",
+        greedy="results/checkpoints/{dataset}/{model}/soup_greedy/seed{seed}.safetensors",
+    log:
+        "results/logs/make_soup/{dataset}/{model}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/make_soup/{dataset}/{model}/seed{seed}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=GPUS,
+    params:
+        names=trial_names,
+        facts=facts,
+        revision=REVISIONS["make_soup"],
+    script:
+        "../workflow_scripts/make_soup.py"
+
+
+rule distill:
+    input:
+        unpack(training_data),
+        probe=probe,
+        teacher=teacher,
+    output:
+        checkpoint="results/checkpoints/{dataset}/{model}/distill/seed{seed}.safetensors",
+        curve="results/checkpoints/{dataset}/{model}/distill/seed{seed}.curve.parquet",
+    log:
+        "results/logs/distill/{dataset}/{model}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/distill/{dataset}/{model}/seed{seed}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=GPUS,
+    params:
+        architecture=architecture,
+        recipe=distill_recipe,
+        facts=facts,
+        revision=REVISIONS["distill"],
+    script:
+        "../workflow_scripts/distill.py"
+
+
 rule train_mc_dropout:
     input:
-        checkpoint=rules.finetune.output.checkpoint,
-        samples=rules.prepare_dataset.output.samples,
-        splits=rules.draw_splits.output.splits,
-        card=rules.prepare_dataset.output.card,
+        unpack(training_data),
+        checkpoint="results/checkpoints/{dataset}/{model}/finetune/seed{seed}.safetensors",
     output:
         checkpoint="results/checkpoints/{dataset}/{model}/mc_dropout/seed{seed}.safetensors",
         curve="results/checkpoints/{dataset}/{model}/mc_dropout/seed{seed}.curve.parquet",

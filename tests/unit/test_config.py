@@ -1,4 +1,3 @@
-import copy
 import json
 import re
 import subprocess
@@ -11,14 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from sidekick.config import (
-    architecture,
-    check_file,
-    dataset_recipe,
-    finetune_recipe,
-    mc_dropout_recipe,
-    validate,
-)
+from sidekick.config import check_file, validate
 from sidekick.errors import SidekickError
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +62,9 @@ def test_optional_blocks_may_be_left_out(config):
 
 
 MODEL, DATASET = "models/test_resnet", "datasets/digits"
+CIFAR = {"source": "cifar100", "splits": {"train": 200, "val": 200, "test": 200}}
+DISTILL = {"teacher": "test_resnet", "temperature": 2, "weight": 0.5}
+SEARCH = {"trials": 3, "learning_rate": [0.001, 0.01], "weight_decay": [0.01, 0.1]}
 # Path, value, and what the message must say besides the path: the value and what is allowed.
 CASES = [
     # Unknown keys, everywhere
@@ -79,7 +74,7 @@ CASES = [
     (f"{DATASET}/splits/dev", 3, "datasets.digits.splits: unknown key 'dev'", "test, train, val"),
     (f"{DATASET}/shift/kinds", [], "datasets.digits.shift: unknown key 'kinds'", "severities"),
     ("finetune/lr", 0.1, "finetune: unknown key 'lr'", "learning_rate"),
-    ("finetune/augmentation/flip", True, "finetune.augmentation: unknown key 'flip'", "noise"),
+    ("finetune/augmentation/rotate", 3, "finetune.augmentation: unknown key 'rotate'", "noise"),
     (f"{MODEL}/arch", "x", "models.test_resnet: unknown key 'arch'", "Allowed: architecture"),
     (
         f"{MODEL}/finetune",
@@ -103,7 +98,10 @@ CASES = [
     ("models", None, "models: None ", "object"),
     (MODEL, "resnet18", "models.test_resnet: 'resnet18' ", "object"),
     (f"{MODEL}/architecture", 18, "models.test_resnet.architecture: 18 ", "string"),
-    (f"{MODEL}/pretrained", "yes", "models.test_resnet.pretrained: 'yes' ", "boolean"),
+    (f"{MODEL}/pretrained", 1, "models.test_resnet.pretrained: 1 ", "boolean or string"),
+    (f"{MODEL}/input", {"size": "224"}, "models.test_resnet.input.size: '224' ", "integer"),
+    ("finetune/search", 4, "finetune.search: 4 ", "object or null"),
+    ("finetune/ema", "1e-3", "finetune.ema: '1e-3' ", "write 0.001 without"),
     (f"{MODEL}/labels", {"width": 8}, "models.test_resnet.labels.width: 8 ", "string"),
     (f"{MODEL}/options", [1], "models.test_resnet.options: [1] ", "object"),
     ("finetune/epochs", 2.0, "finetune.epochs: 2.0 ", "integer"),
@@ -182,6 +180,54 @@ CASES = [
         "Did you mean 'gaussian_noise'?",
     ),
     ("mc_dropout/models", ["small"], "mc_dropout.models: 'small' ", "Allowed: small_cnn, "),
+    # Files and where they come from
+    ("downloads", {"folder": ""}, "downloads.folder: '' ", "at least 1"),
+    ("downloads", {"retries": 3}, "downloads: unknown key 'retries'", "folder, mirror, offline"),
+    ("downloads", {"mirror": "ftp://host"}, "downloads.mirror: 'ftp://host' ", "https:// or http:"),
+    (
+        f"{DATASET}/path",
+        "/nowhere",
+        "datasets.digits.path: '/nowhere' is of no use",
+        "leave it out",
+    ),
+    (DATASET, {**CIFAR, "path": "nowhere.zip"}, "datasets.digits.path: 'nowhere.zip' ", "a folder"),
+    (
+        DATASET,
+        {**CIFAR, "checksum": "md5:12"},
+        "datasets.digits.checksum: 'md5:12' ",
+        "md5: and 32",
+    ),
+    (f"{DATASET}/shift/mirror", "https://host", "datasets.digits.shift.mirror: ", "leave it out"),
+    (f"{DATASET}/shift/source", "cifar100_c", "shift.source: 'cifar100_c' ", "images of cifar100,"),
+    (f"{DATASET}/shift/source", "cifar", "shift.source: shift source 'cifar'", "cifar100_c"),
+    (
+        "datasets",
+        {"one": CIFAR, "two": {**CIFAR, "checksum": "md5:" + "0" * 32}},
+        "datasets.two.checksum: 'md5:000",
+        "datasets.one downloads the same file",
+    ),
+    # Training
+    (f"{MODEL}/input", {"crop": 1.1}, "models.test_resnet.input.crop: 1.1 ", "≤ 1"),
+    (f"{MODEL}/input", {"interpolation": "area"}, "input.interpolation: 'area' ", "bicubic"),
+    (f"{MODEL}/input", {"mean": [0.5]}, "models.test_resnet.input.mean: [0.5] ", "at least 3"),
+    (f"{MODEL}/pretrained", "nowhere.pth", "pretrained: 'nowhere.pth' does not exist", "folder"),
+    (
+        f"{MODEL}/distill",
+        DISTILL,
+        "models.test_resnet.distill.teacher: 'test_resnet' ",
+        "small_cnn",
+    ),
+    (f"{MODEL}/finetune", {"accumulation": 5}, "finetune.accumulation: 5 parts of a", "divisors"),
+    (f"{MODEL}/finetune", {"accumulation": 32}, "finetune.accumulation: 32 parts", "at least 2"),
+    ("finetune/search", SEARCH | {"ensemble": 4}, "search.ensemble: 4 of 3 trials", "2 to 3"),
+    ("finetune/search", SEARCH | {"trials": 1}, "finetune.search.trials: 1 ", "≥ 2"),
+    (
+        "finetune/search",
+        SEARCH | {"learning_rate": [0.1, 0.01]},
+        "models.test_resnet.finetune.search.learning_rate: [0.1, 0.01] ",
+        "from high to low",
+    ),
+    ("finetune/augmentation/rand_augment", {"operations": 2}, "the key 'magnitude' is missing", ""),
     # Combinations that could only fail later
     (f"{DATASET}/shift/samples", 901, "datasets.digits.shift.samples: 901 ", "it has 900"),
     ("mc_dropout/training/dropout", [0, 0], "mc_dropout.training.dropout: [0, 0] ", "above 0"),
@@ -319,96 +365,6 @@ def test_legal_files_pass(write, content):
     check_file(write(content))
 
 
-# -------------------------------------------------------------------------------------- recipes
-
-
-def reordered(value):
-    """The same configuration with the keys of every block in reverse order."""
-    if isinstance(value, dict):
-        return {key: reordered(value[key]) for key in reversed(value)}
-    return [reordered(one) for one in value] if isinstance(value, list) else value
-
-
-def recipes(config):
-    """What jobs depend on, as Snakemake compares it: by representation."""
-    return repr(
-        [
-            *(architecture(config, model) for model in sorted(config["models"])),
-            *(finetune_recipe(config, model) for model in sorted(config["models"])),
-            *(dataset_recipe(config, dataset) for dataset in sorted(config["datasets"])),
-            mc_dropout_recipe(config),
-        ]
-    )
-
-
-def test_the_order_of_keys_does_not_enter_recipes(config):
-    config["models"]["test_resnet"]["finetune"] = {"epochs": 3, "augmentation": {"noise": 0.1}}
-    config["models"]["test_resnet"]["options"] = {"b": {"d": 1, "c": 2}, "a": [{"z": 1, "y": 2}]}
-    assert recipes(reordered(config)) == recipes(config)
-
-
-def test_labels_do_not_enter_recipes(config):
-    before = recipes(config)
-    for entry in config["models"].values():
-        entry["labels"] = {"family": "other", "colour": "red"}
-    assert recipes(config) == before
-    config["models"]["test_resnet"].pop("labels")
-    assert recipes(config) == before
-
-
-def test_what_does_not_matter_to_training_does_not_enter_recipes(config):
-    before = recipes(config)
-    config["compute"] = {"device": "cuda", "threads": 8}
-    config["evaluation"]["seed"] = 9
-    config["cascade"]["deferral_ratios"] = [0.1]
-    config["mc_dropout"]["passes"] = 99
-    config["benchmark"] = "other"
-    assert recipes(config) == before
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("finetune/epochs", 21),
-        (f"{MODEL}/architecture", "resnet18"),
-        (f"{MODEL}/pretrained", True),
-        (f"{MODEL}/options", {"width": 2}),
-        (f"{MODEL}/finetune", {"epochs": 1}),
-        ("mc_dropout/training/hidden", 9),
-        (f"{DATASET}/splits/val", 301),
-        (f"{DATASET}/shift/samples", 299),
-        (f"{DATASET}/main_metric", "macro_f1"),
-    ],
-)
-def test_what_does_matter_enters_recipes(config, path, value):
-    before = recipes(config)
-    put(config, path, value)
-    assert recipes(config) != before
-
-
-def test_a_models_own_settings_override_the_shared_ones_key_by_key(config):
-    config["finetune"] = {"epochs": 20, "augmentation": {"noise": 0.06, "shift": 2}}
-    config["models"]["test_resnet"]["finetune"] = {"augmentation": {"noise": 0.1}, "batch_size": 8}
-    assert finetune_recipe(config, "test_resnet") == {
-        "augmentation": {"noise": 0.1, "shift": 2},
-        "batch_size": 8,
-        "epochs": 20,
-    }
-    assert finetune_recipe(config, "small_cnn") == config["finetune"]
-
-
-def test_recipes_leave_the_configuration_alone(config):
-    config["models"]["test_resnet"]["finetune"] = {"augmentation": {"noise": 0.1}}
-    before = copy.deepcopy(config)
-    recipes(config)
-    assert config == before
-
-
-def test_an_absent_option_is_not_in_the_recipe(config):
-    """A default here would retrain every model on the day an option is added."""
-    assert architecture(config, "test_resnet") == {"architecture": "test_resnet"}
-
-
 # --------------------------------------------------------------------------------------- schema
 
 
@@ -436,7 +392,7 @@ def test_every_key_of_the_schema_is_described():
 
 def objects(schema):
     if isinstance(schema, dict):
-        if schema.get("type") == "object":
+        if "object" in (schema.get("type") or ()):
             yield schema
         for value in schema.values():
             yield from objects(value)

@@ -62,3 +62,34 @@ def three_models() -> dict[str, Any]:
 def small_cnn(width: int) -> dict[str, Any]:
     """Give the entry of a small model."""
     return {"architecture": "small_cnn", "options": {"width": width}}
+
+
+SEARCH = {"trials": 3, "learning_rate": [0.002, 0.02], "weight_decay": [0.01, 0.1]}
+
+
+def whole_training() -> dict[str, Any]:
+    """Two models with all that training can be asked for, and no MC-dropout head."""
+    config = small_config()
+    del config["mc_dropout"]
+    config["finetune"] |= {"early_stopping": 2, "ema": 0.9, "accumulation": 2}
+    config["finetune"]["augmentation"] |= {
+        "flip": True,
+        "rand_augment": {"operations": 2, "magnitude": 9},
+        "mixup": 0.2,
+    }
+    config["models"]["alpha"]["finetune"] = {
+        "linear_probe": {"epochs": 2, "batch_size": 20, "learning_rate": 0.01},
+        "search": {**SEARCH, "soups": True, "ensemble": 2},
+    }
+    config["models"]["beta"]["distill"] = {"teacher": "alpha", "temperature": 2, "weight": 0.5}
+    return config
+
+
+def downloaded() -> dict[str, Any]:
+    """The small configuration on a dataset that is downloaded, with generated shift."""
+    config = small_config()
+    entry = config["datasets"].pop("digits")
+    entry["source"] = "tinyimagenet"
+    entry["shift"]["corruptions"] = ["frost", "gaussian_noise"]
+    config["datasets"]["tiny"] = entry
+    return config

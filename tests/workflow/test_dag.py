@@ -3,9 +3,11 @@
 The jobs are stubs, so that the finished state costs seconds; Snakemake's records of it are real.
 """
 
+import pytest
 import yaml
 
-from workflow.configs import small_cnn, three_models
+from sidekick.recipes import REVISIONS
+from workflow.configs import SEARCH, downloaded, small_cnn, three_models, whole_training
 from workflow.project import ROOT, Project
 
 SEEDS = (0, 1)
@@ -22,7 +24,7 @@ def weights(model, seeds=SEEDS, dataset="digits"):
         job
         for seed in seeds
         for job in (
-            f"finetune {dataset} {model} {seed}",
+            f"finetune {dataset} {model} finetune {seed}",
             f"cache_logits {dataset} {model} finetune {seed}",
         )
     }
@@ -250,15 +252,14 @@ def test_changed_scripts_and_training_code_repeat_nothing_costly(finished):
     scripts = list(finished.path("workflow_scripts").glob("*.py"))
     for module in [*scripts, *(library / "training").glob("*.py"), library / "jobs.py"]:
         module.write_text(module.read_text() + "\n# changed\n")
-    costly = ("prepare_dataset", "draw_splits", "finetune", "train_mc_dropout", "cache_logits")
-    assert not {job for job in finished.plan() if job.startswith(costly)}
+    assert not {job for job in finished.plan() if job.startswith(tuple(REVISIONS))}
 
 
 def test_a_bumped_revision_repeats_its_rule(finished):
-    settings = finished.path("workflow_scripts/sidekick/config.py")
-    text = settings.read_text()
-    assert '"cache_logits": 1' in text
-    settings.write_text(text.replace('"cache_logits": 1', '"cache_logits": 2'))
+    module = finished.path("workflow_scripts/sidekick/recipes.py")
+    text = module.read_text()
+    assert '"cache_logits": 2' in text
+    module.write_text(text.replace('"cache_logits": 2', '"cache_logits": 3'))
     jobs = finished.plan()
     assert {job for job in jobs if job.startswith("cache_logits")}
     assert not {job for job in jobs if job.startswith(("finetune", "count_flops"))}
@@ -300,3 +301,115 @@ def test_results_can_live_in_another_folder(tmp_path):
     other.mkdir()
     jobs = project.plan("--directory", str(other), "--configfile", "config.yaml")
     assert jobs == whole_dataset("digits") | BOARD
+
+
+def searched(model, dataset="digits", recipes=("soup_greedy", "soup_uniform"), trials=3):
+    """The jobs of a model that is searched for, with soups and an ensemble of trials."""
+    names = [f"trial{number:02d}" for number in range(trials)]
+    jobs = set()
+    for seed in SEEDS:
+        place = f"{dataset} {model}"
+        jobs |= {f"linear_probe {place} {seed}", f"select_trial {place} {seed}"}
+        jobs |= {f"finetune {place} {name} {seed}" for name in names}
+        jobs |= {f"cache_logits {place} {name} {seed}" for name in ("finetune", *recipes, *names)}
+        jobs |= {f"make_soup {place} {seed}"} if recipes else set()
+    return jobs | {f"count_flops {dataset} {model}", f"evaluate_single {dataset} {model}"}
+
+
+def test_probes_trials_soups_and_distillation_are_jobs_of_their_own(tmp_path):
+    project = Project.create(tmp_path / "project", whole_training())
+    distilled = {
+        f"{rule} digits beta {rest}{seed}"
+        for seed in SEEDS
+        for rule, rest in (("distill", ""), ("cache_logits", "distill "))
+    }
+    assert project.plan() == (
+        {"prepare_dataset digits", *(f"draw_splits digits {seed}" for seed in SEEDS)}
+        | searched("alpha")
+        | weights("beta")
+        | distilled
+        | {"count_flops digits beta", "evaluate_single digits beta", "evaluate_pairs digits beta"}
+        | BOARD
+    )
+
+
+def test_a_search_without_soups_and_ensemble_caches_only_the_best(tmp_path):
+    config = whole_training()
+    config["models"]["alpha"]["finetune"]["search"] = SEARCH
+    jobs = Project.create(tmp_path / "project", config).plan()
+    cached = {job for job in jobs if job.startswith("cache_logits digits alpha")}
+    assert cached == {f"cache_logits digits alpha finetune {seed}" for seed in SEEDS}
+    assert not {job for job in jobs if job.startswith("make_soup")}
+
+
+def test_more_trials_keep_the_ones_that_are_done(tmp_path):
+    project = Project.create(tmp_path / "project", whole_training())
+    project.use_stubs()
+    project.snakemake("--cores", "2")
+    assert project.plan() == set()
+    with project.edit() as config:
+        config["models"]["alpha"]["finetune"]["search"]["trials"] = 4
+    jobs = project.plan()
+    trained = {job for job in jobs if job.startswith("finetune")}
+    assert trained == {f"finetune digits alpha trial03 {seed}" for seed in SEEDS}
+    with project.edit() as config:
+        config["models"]["alpha"]["finetune"]["linear_probe"]["epochs"] = 9
+    assert {f"linear_probe digits alpha {seed}" for seed in SEEDS} < project.plan()
+
+
+def test_another_teacher_repeats_the_distillation_only(tmp_path):
+    config = whole_training()
+    config["models"]["gamma"] = small_cnn(3)
+    project = Project.create(tmp_path / "project", config)
+    project.use_stubs()
+    project.snakemake("--cores", "2")
+    with project.edit() as config:
+        config["models"]["beta"]["distill"]["weight"] = 0.2
+    assert project.plan() == BOARD | {"evaluate_single digits beta"} | {
+        f"{rule} digits beta {rest}{seed}"
+        for seed in SEEDS
+        for rule, rest in (("distill", ""), ("cache_logits", "distill "))
+    }
+
+
+def test_files_are_downloaded_where_none_are_given(tmp_path):
+    project = Project.create(tmp_path / "project", downloaded())
+    fetched = {job for job in project.plan() if job.startswith("download")}
+    overlays = {f"download_dataset frost frost{n}" for n in range(1, 6)}
+    assert fetched == {"download_dataset tinyimagenet tiny", *overlays}
+
+    with project.edit() as config:
+        config["datasets"]["tiny"]["shift"]["corruptions"].remove("frost")
+    assert {job for job in project.plan() if job.startswith("download")} == fetched - overlays
+
+    archive = tmp_path / "mine.zip"
+    archive.touch()
+    with project.edit() as config:
+        config["datasets"]["tiny"]["path"] = str(archive)
+    assert not {job for job in project.plan() if job.startswith("download")}
+
+
+def test_where_files_come_from_repeats_nothing(tmp_path):
+    project = Project.create(tmp_path / "project", downloaded())
+    project.use_stubs()
+    project.snakemake("--cores", "2")
+    with project.edit() as config:
+        config["downloads"] = {"mirror": "https://example.org", "offline": True}
+        config["datasets"]["tiny"]["mirror"] = "https://example.com"
+    assert project.plan() == set()
+    with project.edit() as config:
+        config["datasets"]["tiny"]["checksum"] = "md5:" + "0" * 32
+    assert "download_dataset tinyimagenet tiny" in project.plan()
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "food101", "tinyimagenet"])
+def test_a_ready_made_benchmark_can_be_planned(name, tmp_path):
+    config = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())
+    jobs = Project.create(tmp_path / "project", config).plan()
+    trained = {job for job in jobs if job.startswith("finetune")}
+    searches = sum("search" not in (m.get("finetune") or {}) for m in config["models"].values())
+    others = len(config["models"]) - searches
+    trials = config["finetune"]["search"]["trials"]
+    assert len(trained) == len(config["seeds"]) * (searches * trials + others)
+    assert {job for job in jobs if job.startswith("download")}
+    assert f"evaluate_single {name} resnet50" in jobs

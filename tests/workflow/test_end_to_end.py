@@ -153,10 +153,13 @@ def test_every_method_is_on_the_board_with_its_control(board, method):
     models = (pl.col("large") + ("+" + pl.col("small")).fill_null("")).alias("models")
     for label, both in compared.select("baseline", models).unique().iter_rows():
         of_large = f"{control}:{both.split('+')[0]}"
-        assert label in {f"{control}:{both}", of_large}
-    known = board.select(
-        pl.concat_str(["predictor", "variant", models], separator=":").unique()
-    ).to_series()
+        # The recipe of a control follows, unless it is the usual one.
+        assert label.partition("@")[0] in {f"{control}:{both}", of_large}
+    recipe = (
+        pl.when(pl.col("recipe") != "finetune").then("@" + pl.col("recipe")).otherwise(pl.lit(""))
+    )
+    name = pl.concat_str(["predictor", "variant", models], separator=":") + recipe
+    known = board.select(name.alias("name").unique()).to_series()
     assert set(compared["baseline"]) <= set(known), "a control has no rows of its own"
 
 
@@ -235,7 +238,7 @@ def test_a_training_that_diverges_says_so(real_run, tmp_path):
         config["models"]["beta"]["finetune"] = {"learning_rate": 1e9}
     target = "results/checkpoints/digits/beta/finetune/seed0.safetensors"
     outcome = project.snakemake("--cores", "1", target, succeeds=False)
-    log = project.path("results/logs/finetune/digits/beta/seed0.log").read_text()
+    log = project.path("results/logs/finetune/digits/beta/finetune/seed0.log").read_text()
     for text in (outcome.output, log):
         assert "not finite" in text
         assert "learning_rate" in text

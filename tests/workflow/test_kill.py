@@ -118,7 +118,10 @@ def test_no_job_outlives_a_run_whose_main_process_is_killed(real_run, tmp_path, 
     project = real_run.copy(tmp_path / "project")
     with project.edit() as config:
         config["models"]["alpha"]["finetune"] = {"epochs": 10**6}
-    log, job_log = tmp_path / "log", project.path("results/logs/finetune/digits/alpha/seed0.log")
+    log, job_log = (
+        tmp_path / "log",
+        project.path("results/logs/finetune/digits/alpha/finetune/seed0.log"),
+    )
     job_log.unlink()
     target = "results/checkpoints/digits/alpha/finetune/seed0.safetensors"
     process = project.start("--cores", "1", target, log=log)

@@ -1,70 +1,19 @@
-"""Check a configuration before any job runs, and derive what jobs depend on.
+"""Check a configuration before any job runs.
 
 Used while Snakemake parses the workflow, so it imports nothing heavy.
 """
 
-import difflib
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator, validators
-from jsonschema.exceptions import ValidationError, best_match
-
-from sidekick.datasets import corruption_names, get_dataset
+from sidekick import recipes
+from sidekick.config_form import check_file, check_form, suggest
+from sidekick.datasets import corruption_names, get_dataset, get_shift_source
 from sidekick.errors import SidekickError
 from sidekick.models import names
 
-# A costly rule re-runs when its number here changes, not when its code does: bump a number by
-# hand when results would differ, and say so in CHANGELOG.md.
-REVISIONS = {
-    "prepare_dataset": 1,
-    "draw_splits": 1,
-    "finetune": 1,
-    "train_mc_dropout": 1,
-    "cache_logits": 1,
-}
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a mapping that names a key twice, where YAML would keep the last one silently."""
-
-    def compose_mapping_node(self, anchor):
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        # Before `<<: *block` is resolved, whose keys the mapping's own may override.
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if (key.tag, key.value) in seen:
-                raise SidekickError(
-                    f"{key.start_mark.name}, line {key.start_mark.line + 1}: the key "
-                    f"'{key.value}' stands twice in one block; keep one of them"
-                )
-            seen.add((key.tag, key.value))
-        return node
-
-
-def check_file(path: str | Path) -> None:
-    """Refuse a configuration file that is not YAML, has no keys or repeats one.
-
-    Raises
-    ------
-    SidekickError
-        Naming the file and the line.
-    """
-    try:
-        with open(path, encoding="utf-8") as stream:
-            content = yaml.load(stream, _StrictLoader)
-    except OSError as error:
-        raise SidekickError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SidekickError(f"{path}: not a YAML file: {error}") from None
-    if not isinstance(content, dict):
-        found = "is empty" if content is None else f"holds a {type(content).__name__}"
-        raise SidekickError(f"{path}: {found}; a configuration is a mapping of keys to values")
+__all__ = ["check_file", "validate"]
 
 
 def validate(config: Mapping[str, Any], schema_path: str | Path) -> None:
@@ -75,55 +24,23 @@ def validate(config: Mapping[str, Any], schema_path: str | Path) -> None:
     SidekickError
         Naming the key's path, its value and what is allowed.
     """
-    _check_plain((), config)
-    with open(schema_path, encoding="utf-8") as stream:
-        schema = yaml.safe_load(stream)
-    error = best_match(_Validator(schema).iter_errors(config))
-    if error is not None:
-        raise SidekickError(_explain(error))
+    check_form(config, schema_path)
     for dataset, entry in config["datasets"].items():
         _check_dataset(f"datasets.{dataset}", entry)
+    _check_checksums(config["datasets"])
     for model, entry in config["models"].items():
         _check_model(f"models.{model}", entry, config)
+        _check_training(f"models.{model}.finetune", config, model)
     _check_percents("cascade.deferral_ratios", config["cascade"]["deferral_ratios"])
     _check_mc_dropout(config)
 
 
-def architecture(config: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Give the part of a model's entry that says what network it is, with sorted keys."""
-    entry = config["models"][model]
-    return _sorted({key: entry[key] for key in _ARCHITECTURE_KEYS if key in entry})
-
-
-def finetune_recipe(config: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Merge the shared training settings with the model's own, block by block, with sorted keys.
-
-    Snakemake compares params by their representation: sorting keeps a mere re-ordering of keys
-    from retraining, and labels stay out because they do not change weights.
-    """
-    return _sorted(_merged(config["finetune"], config["models"][model].get("finetune", {})))
-
-
-def mc_dropout_recipe(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the training settings of the MC-dropout head, with sorted keys."""
-    return _sorted(config["mc_dropout"]["training"])
-
-
-def dataset_recipe(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
-    """Give what a dataset's preparation depends on, with sorted keys."""
-    entry = config["datasets"][dataset]
-    keys = ("source", "main_metric", "splits", "shift")
-    return _sorted({key: entry[key] for key in keys if key in entry})
-
-
-_ARCHITECTURE_KEYS = ("architecture", "pretrained", "options")
-
-
 def _check_dataset(path: str, entry: Mapping[str, Any]) -> None:
     try:
-        get_dataset(entry["source"])
+        dataset = get_dataset(entry["source"])
     except SidekickError as error:
         raise SidekickError(f"{path}.source: {error}") from None
+    _check_origin(path, entry, has_files=bool(dataset.files))
     shift = entry.get("shift")
     if shift is None:
         return
@@ -131,13 +48,57 @@ def _check_dataset(path: str, entry: Mapping[str, Any]) -> None:
         if name not in corruption_names:
             raise SidekickError(
                 f"{path}.shift.corruptions: '{name}' is not a corruption"
-                + _suggest(name, corruption_names)
+                + suggest(name, corruption_names)
             )
     if shift["samples"] > entry["splits"]["test"]:
         raise SidekickError(
             f"{path}.shift.samples: {shift['samples']} images of the test split cannot be "
             f"corrupted, it has {entry['splits']['test']}"
         )
+    if "source" in shift:
+        try:
+            published = get_shift_source(shift["source"])
+        except SidekickError as error:
+            raise SidekickError(f"{path}.shift.source: {error}") from None
+        if published.of != dataset.name:
+            raise SidekickError(
+                f"{path}.shift.source: '{published.name}' holds images of {published.of}, not of "
+                f"{dataset.name}"
+            )
+    _check_origin(f"{path}.shift", shift, has_files="source" in shift)
+
+
+def _check_origin(path: str, entry: Mapping[str, Any], *, has_files: bool) -> None:
+    """Refuse a place for files that do not exist, and a place that does not exist."""
+    for key in ("mirror", "path", "checksum"):
+        if key in entry and not has_files:
+            raise SidekickError(
+                f"{path}.{key}: {entry[key]!r} is of no use, as nothing is downloaded for "
+                f"{path}; leave it out"
+            )
+    if "path" in entry and not Path(entry["path"]).exists():
+        raise SidekickError(
+            f"{path}.path: {entry['path']!r} does not exist; give an archive or a folder"
+        )
+
+
+def _check_checksums(datasets: Mapping[str, Any]) -> None:
+    """Refuse two datasets of one source that want different files under one name."""
+    seen: dict[str, tuple[str, str | None]] = {}
+    for dataset, entry in datasets.items():
+        blocks = [(f"datasets.{dataset}", entry["source"], entry)]
+        if "source" in (shift := entry.get("shift") or {}):
+            blocks.append((f"datasets.{dataset}.shift", shift["source"], shift))
+        for path, source, block in blocks:
+            if "path" in block:
+                continue
+            checksum = block.get("checksum")
+            other, known = seen.setdefault(source, (path, checksum))
+            if known != checksum:
+                raise SidekickError(
+                    f"{path}.checksum: {checksum!r}, but {other} downloads the same file with "
+                    f"checksum {known!r}; use `path` for one of them"
+                )
 
 
 def _check_model(path: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -155,6 +116,42 @@ def _check_model(path: str, entry: Mapping[str, Any], config: Mapping[str, Any])
                 f"{path}.architecture: '{name}' reads images, but datasets.{dataset} "
                 f"is of modality '{modality}'"
             )
+    weights = entry.get("pretrained")
+    if isinstance(weights, str) and not Path(weights).exists():
+        raise SidekickError(
+            f"{path}.pretrained: {weights!r} does not exist; give true, false, a file of weights "
+            "or a folder that holds one"
+        )
+    if "distill" in entry:
+        others = [other for other in config["models"] if f"models.{other}" != path]
+        teacher = entry["distill"]["teacher"]
+        if teacher not in others:
+            raise SidekickError(
+                f"{path}.distill.teacher: '{teacher}' is no other model of this benchmark"
+                + suggest(teacher, others)
+            )
+
+
+def _check_training(path: str, config: Mapping[str, Any], model: str) -> None:
+    recipe = recipes.finetune_recipe(config, model)
+    parts, batch = recipe.get("accumulation", 1), recipe["batch_size"]
+    if batch % parts or batch < 2 * parts:
+        raise SidekickError(
+            f"{path}.accumulation: {parts} parts of a batch of {batch}; allowed are divisors of "
+            "the batch size that leave at least 2 images per part"
+        )
+    search = recipes.search(config, model)
+    if search is None:
+        return
+    for key in ("learning_rate", "weight_decay"):
+        low, high = search[key]
+        if low > high:
+            raise SidekickError(f"{path}.search.{key}: {[low, high]} runs from high to low")
+    if search.get("ensemble", 0) > search["trials"]:
+        raise SidekickError(
+            f"{path}.search.ensemble: {search['ensemble']} of {search['trials']} trials; allowed "
+            f"are 2 to {search['trials']}"
+        )
 
 
 def _check_mc_dropout(config: Mapping[str, Any]) -> None:
@@ -163,7 +160,7 @@ def _check_mc_dropout(config: Mapping[str, Any]) -> None:
         return
     for model in block["models"]:
         if model not in config["models"]:
-            hint = _suggest(model, config["models"])
+            hint = suggest(model, config["models"])
             raise SidekickError(f"mc_dropout.models: '{model}' is not under models{hint}")
     _check_percents("mc_dropout.levels", block["levels"])
     if not any(block["training"]["dropout"]):
@@ -184,107 +181,3 @@ def _check_percents(path: str, shares: Sequence[float]) -> None:
                 "allowed are shares that differ by whole percents"
             )
         seen[percent] = share
-
-
-def _check_plain(path: tuple, value: Any) -> None:
-    """Refuse what YAML can say but JSON cannot: keys that are not text, NaN and infinity."""
-    place = ".".join(map(str, path)) or "the top level"
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                raise SidekickError(
-                    f"{place}: the key {key!r} is not text but of type {type(key).__name__}; "
-                    "put it in quotes"
-                )
-            _check_plain((*path, key), inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _check_plain((*path, index), inner)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise SidekickError(f"{place}: {value} is not a finite number")
-    elif value is not None and not isinstance(value, str | int | float):
-        raise SidekickError(
-            f"{place}: {value} is of type {type(value).__name__}; put it in quotes if text is meant"
-        )
-
-
-def _is_integer(_, value: Any) -> bool:
-    """JSON Schema calls 2.0 an integer; Python's `range` does not."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _pattern(_, pattern: str, value: Any, __):
-    """Match to the end: `$` alone would let a trailing line break pass."""
-    if isinstance(value, str) and not re.fullmatch(pattern, value):
-        yield ValidationError(f"{value!r} does not match {pattern!r}")
-
-
-_Validator = validators.extend(
-    Draft202012Validator,
-    {"pattern": _pattern},
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
-)
-
-
-def _explain(error: ValidationError) -> str:
-    """Say in one sentence where, what and what instead."""
-    path = ".".join(str(part) for part in error.absolute_path) or "the top level"
-    value, allowed = error.instance, error.validator_value
-    match error.validator:
-        case "additionalProperties":
-            known = error.schema.get("properties", {})
-            unknown = next(key for key in value if key not in known)
-            return f"{path}: unknown key '{unknown}'" + _suggest(str(unknown), known)
-        case "required":
-            missing = next(key for key in allowed if key not in value)
-            return f"{path}: the key '{missing}' is missing"
-        case "type":
-            return f"{path}: {value!r} is not of type {allowed}" + _number_hint(value, allowed)
-        case "enum":
-            return f"{path}: {value!r} is not allowed. Allowed: {', '.join(map(str, allowed))}"
-        case "pattern" | "maxLength":
-            rule = "lower-case letters, digits and _, first a letter, at most 64 characters"
-            return f"{path}: {value!r} is not a legal id ({rule})"
-        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
-            sign = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤"}
-            return f"{path}: {value!r} must be {sign.get(error.validator, '<')} {allowed}"
-        case "minItems" | "minProperties" | "minLength":
-            return f"{path}: {value!r} is empty or too short, at least {allowed} needed"
-        case "maxItems":
-            return f"{path}: {value!r} is too long, at most {allowed} allowed"
-        case "uniqueItems":
-            return f"{path}: {value!r} names something twice"
-        case _:
-            return f"{path}: {error.message}"
-
-
-def _number_hint(value: Any, allowed: str) -> str:
-    """Explain YAML's reading of 1e-3, which it takes for text."""
-    if allowed == "number" and isinstance(value, str):
-        try:
-            return f"; write {Decimal(value):f} without quotes"
-        except InvalidOperation:
-            pass
-    return ""
-
-
-def _suggest(word: str, choices: Iterable[str]) -> str:
-    choices = sorted(choices)
-    close = difflib.get_close_matches(word, choices, 1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return f". Allowed: {', '.join(choices)}.{hint}"
-
-
-def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    both = {
-        key: _merged(shared[key], own[key])
-        for key in own
-        if isinstance(own[key], Mapping) and isinstance(shared.get(key), Mapping)
-    }
-    return {**shared, **own, **both}
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return list(map(_sorted, value)) if isinstance(value, list) else value

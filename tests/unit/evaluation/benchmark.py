@@ -88,6 +88,7 @@ class Benchmark:
         """Write every file."""
         for (split, model, seed), columns in self.data.items():
             facts = {"benchmark": "made_up", "dataset": "toy", "model": model, "seed": seed}
+            facts["recipe"] = "finetune"
             write_logits(self.path(split, model, seed), **columns, facts={**facts, "split": split})
         for model, (gmacs, _) in self.models.items():
             counted = {"gmacs": gmacs, "feature_gmacs": 0.9 * gmacs, "facts": {"model": model}}
@@ -121,15 +122,32 @@ class Benchmark:
         )
         return {table: pl.read_parquet(path) for table, path in outputs.items()}
 
-    def single(self, model=BIG):
-        """Evaluate one model: table name to data frame."""
+    def single(self, model=BIG, recipes=None, trial_ensemble=None):
+        """Evaluate one model: table name to data frame.
+
+        `recipes` maps a recipe's name to the model whose logits stand in for it.
+        """
+        logits = self.logits(model)
+        for recipe, stand_in in (recipes or {}).items():
+            for split in SPLITS:
+                logits[split] += [
+                    self._as_recipe(split, stand_in, model, recipe, s) for s in self.seeds
+                ]
         return self._run(
             evaluate_single,
             f"single/{model}",
             {"model": model},
-            logits=self.logits(model),
+            logits=logits,
             flops=str(self.flops(model)),
+            trial_ensemble=trial_ensemble,
         )
+
+    def _as_recipe(self, split, stand_in, model, recipe, seed):
+        path = self.folder / "logits" / model / recipe / f"seed{seed}" / f"{split}.parquet"
+        facts = {"benchmark": "made_up", "dataset": "toy", "model": model, "seed": seed}
+        columns = self.data[split, stand_in, seed]
+        write_logits(path, **columns, facts={**facts, "recipe": recipe, "split": split})
+        return str(path)
 
     def pairs(self, model, *partners):
         """Evaluate the pairs of `model` with its partners."""

@@ -11,7 +11,9 @@ from unit.evaluation.benchmark import BIG, SMALL, SPLITS
 
 def rewrite(made, **facts):
     """Write the large model's test logits of seed 1 with other metadata."""
-    defaults = {"dataset": "toy", "model": BIG, "seed": 1, "split": "test"}
+    defaults = {
+        "dataset": "toy", "model": BIG, "recipe": "finetune", "seed": 1, "split": "test"
+    }  # fmt: skip
     merged = {key: value for key, value in {**defaults, **facts}.items() if value is not None}
     key = "test", BIG, 1
     write_logits(made.path(*key), **made.data[key], facts=merged)
@@ -23,11 +25,12 @@ def rewrite(made, **facts):
         ({"split": "val"}, "these are logits of split 'val', expected 'test'"),
         ({"dataset": "other"}, "these are logits of dataset 'other', expected 'toy'"),
         ({"seed": 7}, r"seed 7 is not one of \[0, 1\]"),
-        ({"seed": None}, "its metadata name no model and seed"),
-        ({"seed": "first"}, "its metadata name no model and seed"),
-        ({"model": None}, "its metadata name no model and seed"),
-        ({"seed": 0}, f"both are of model '{BIG}', seed 0"),
-        ({"model": "other"}, "no test logits of model 'other', seed 0"),
+        ({"seed": None}, "its metadata name no recipe and seed"),
+        ({"seed": "first"}, "its metadata name no recipe and seed"),
+        ({"recipe": None}, "its metadata name no recipe and seed"),
+        ({"seed": 0}, "both are of recipe 'finetune', seed 0"),
+        ({"model": "other"}, f"these are logits of model 'other', expected '{BIG}'"),
+        ({"recipe": "other"}, "no test logits of recipe 'other', seed 0"),
     ],
 )
 def test_files_of_something_else_are_refused(benchmark_of, facts, message):

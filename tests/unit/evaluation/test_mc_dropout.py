@@ -71,11 +71,12 @@ def value(tables, variant, metric):
 
 
 def test_there_is_every_predictor_with_its_matched_control(tables):
-    base = f"mc_dropout:deterministic:{BIG}"
+    base = f"mc_dropout:deterministic:{BIG}@mc_dropout"
     expected = {"deterministic": None, "mean_4": base}
     for level in (70, 90):
         expected[f"deterministic_at_interval{level}"] = None
-        expected[f"interval{level}_4"] = f"mc_dropout:deterministic_at_interval{level}:{BIG}"
+        control = f"mc_dropout:deterministic_at_interval{level}:{BIG}@mc_dropout"
+        expected[f"interval{level}_4"] = control
     metrics = tables["metrics"]
     assert dict(metrics.select("variant", "baseline").unique().iter_rows()) == expected
     assert metrics.select("predictor", "recipe").unique().rows() == [("mc_dropout",) * 2]

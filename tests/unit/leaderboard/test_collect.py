@@ -45,6 +45,7 @@ def collect(made, tmp_path):
             "wide": tmp_path / name / "leaderboard.csv",
             "board_curves": tmp_path / name / "curves.parquet",
             "board_fits": tmp_path / name / "fits.csv",
+            "findings": tmp_path / name / "findings.csv",
             "summary": tmp_path / name / "summary.txt",
         }
         tables = {

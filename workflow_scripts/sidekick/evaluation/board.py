@@ -21,9 +21,13 @@ class Identity(NamedTuple):
 
     @property
     def label(self) -> str:
-        """A name for the `baseline` column: `predictor:variant:large+small`."""
+        """A name for the `baseline` column: `predictor:variant:large+small`.
+
+        A recipe other than `finetune` follows behind an `@`.
+        """
         models = self.large if self.small is None else f"{self.large}+{self.small}"
-        return f"{self.predictor}:{self.variant}:{models}"
+        recipe = "" if self.recipe == "finetune" else f"@{self.recipe}"
+        return f"{self.predictor}:{self.variant}:{models}{recipe}"
 
 
 @dataclass(frozen=True)

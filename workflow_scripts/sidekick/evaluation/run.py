@@ -23,7 +23,7 @@ from sidekick.metrics import Resampler, evaluate_statistics, mean_over_seeds, un
 
 SPLITS = ("test", "shift")
 
-# One seed's caches by model, all rows in the same order.
+# One seed's caches by model (or by recipe), all rows in the same order.
 SeedCaches = Mapping[str, CachedLogits]
 
 
@@ -86,7 +86,9 @@ class Evaluation:
     settings
         Of the intervals.
     facts
-        `benchmark` and `dataset`.
+        `benchmark` and `dataset`; with files told apart by recipe their `model`, too.
+    by
+        What tells a seed's files apart: their `model`, or their `recipe`.
     """
 
     def __init__(
@@ -95,9 +97,13 @@ class Evaluation:
         seeds: Sequence[int],
         settings: Settings,
         facts: Mapping[str, str],
+        by: str = "model",
     ):
         self.seeds = list(seeds)
         self.settings = settings
+        self._by = by
+        same = ("dataset", "model") if by == "recipe" else ("dataset",)
+        self._expected = {key: facts[key] for key in same}
         self.facts = {key: facts[key] for key in ("benchmark", "dataset")}
         self.caches = {split: self._load(split, paths[split]) for split in paths}
         # A dataset may come without a shift set; its caches then have no rows.
@@ -111,7 +117,10 @@ class Evaluation:
         self.fits: list[dict] = []
 
     def run(self, models: Sequence[str], predict: Predict) -> None:
-        """Score the candidates of `predict`, which sees the caches of `models` only."""
+        """Score the candidates of `predict`, which sees the caches of `models` only.
+
+        With files told apart by recipe, `models` are recipes.
+        """
         for split in self._splits:
             caches = [{model: seed[model] for model in models} for seed in self.caches[split]]
             weights = self._weights(split)
@@ -196,38 +205,40 @@ class Evaluation:
         """
         by_seed: dict[int, dict[str, CachedLogits]] = {seed: {} for seed in self.seeds}
         for path in paths:
-            seed, model = self._origin(split, path)
-            if model in by_seed[seed]:
-                other = by_seed[seed][model].source
-                raise SidekickError(f"{other} and {path}: both are of model '{model}', seed {seed}")
-            by_seed[seed][model] = read_logits(path)
-        models = sorted({model for caches in by_seed.values() for model in caches})
-        if not models:
+            seed, key = self._origin(split, path)
+            if key in by_seed[seed]:
+                other = by_seed[seed][key].source
+                raise SidekickError(
+                    f"{other} and {path}: both are of {self._by} '{key}', seed {seed}"
+                )
+            by_seed[seed][key] = read_logits(path)
+        keys = sorted({key for caches in by_seed.values() for key in caches})
+        if not keys:
             raise SidekickError(f"no logits of the {split} split were given")
         aligned = []
         for seed, caches in by_seed.items():
-            for model in models:
-                if model not in caches:
-                    raise SidekickError(f"no {split} logits of model '{model}', seed {seed}")
-            first = caches[models[0]]
+            for key in keys:
+                if key not in caches:
+                    raise SidekickError(f"no {split} logits of {self._by} '{key}', seed {seed}")
+            first = caches[keys[0]]
             first = first.take(np.argsort(first.sample_ids.astype(np.str_), kind="stable"))
-            aligned.append({model: require_same_samples(first, caches[model]) for model in models})
+            aligned.append({key: require_same_samples(first, caches[key]) for key in keys})
         return aligned
 
     def _origin(self, split: str, path: str) -> tuple[int, str]:
         facts = read_facts(path)
-        for key, expected in (("dataset", self.facts["dataset"]), ("split", split)):
+        for key, expected in {**self._expected, "split": split}.items():
             if facts.get(key, expected) != expected:
                 raise SidekickError(
                     f"{path}: these are logits of {key} '{facts[key]}', expected '{expected}'"
                 )
         try:
-            seed, model = int(facts["seed"]), facts["model"]
+            seed, name = int(facts["seed"]), facts[self._by]
         except (KeyError, ValueError):
-            raise SidekickError(f"{path}: its metadata name no model and seed") from None
+            raise SidekickError(f"{path}: its metadata name no {self._by} and seed") from None
         if seed not in self.seeds:
             raise SidekickError(f"{path}: seed {seed} is not one of {self.seeds}")
-        return seed, model
+        return seed, name
 
     def _resampler(self, split: str) -> Resampler:
         # All parts of a shift set hold the same samples, so the first one's ids stand for all.

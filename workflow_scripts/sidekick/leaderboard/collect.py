@@ -8,6 +8,7 @@ import polars as pl
 
 from sidekick.artifacts import atomic_path, read_table, write_table
 from sidekick.errors import SidekickError
+from sidekick.leaderboard.findings import summarise_comparisons
 from sidekick.leaderboard.summary import write_summary
 
 # What identifies a row; the board is sorted by these, so it never depends on the order of jobs.
@@ -38,9 +39,10 @@ def collect_leaderboard(
     wide: str,
     board_curves: str,
     board_fits: str,
+    findings: str,
     summary: str,
 ) -> None:
-    """Write the leaderboard, its wide form, the curves, the fits and the summary.
+    """Write the leaderboard, its wide form, the curves, the fits, the findings and the summary.
 
     Parameters
     ----------
@@ -51,8 +53,8 @@ def collect_leaderboard(
         config since; these are left out.
     benchmark
         Its name.
-    leaderboard, wide, board_curves, board_fits, summary
-        Where to write: Parquet, CSV, Parquet, CSV and text.
+    leaderboard, wide, board_curves, board_fits, findings, summary
+        Where to write: Parquet, CSV, Parquet, CSV, CSV and text.
 
     Raises
     ------
@@ -72,6 +74,7 @@ def collect_leaderboard(
         ["dataset", "predictor", "variant", "large", "small", "seed"]
     )
     _write_csv(fitted, board_fits)
+    _write_csv(summarise_comparisons(board), findings)
     write_summary(board, models, summary)
 
 

@@ -64,6 +64,8 @@ def _dataset_summary(board: pl.DataFrame, dataset: str) -> str:
     ]
     for row in top.iter_rows(named=True):
         name = f"{row['predictor']} {row['variant']}"
+        if row["recipe"] == "distill":
+            name += " distilled"
         models = row["large"] if row["small"] is None else f"{row['large']} + {row['small']}"
         numbers = f"{_cost(row['gmacs'] * 1e3):>9}{row['accuracy']:>6.3f}  {_value(row)}"
         if len(f"{name}: {models}") <= _NAME:

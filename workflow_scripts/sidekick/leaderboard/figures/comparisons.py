@@ -86,13 +86,20 @@ def headed_lines(board: Board, parts: Sequence[pl.DataFrame]) -> list[Line]:
     rows = pl.concat(parts).unique(KEY, maintain_order=True)
     lines: list[Line] = []
     for row in sorted(rows.iter_rows(named=True), key=lambda row: _rank(board, row)):
-        heading = f"{method_name(row['predictor'], '')} against {_control(row['baseline'])}"
+        heading = f"{_method(row)} against {_control(row['baseline'])}"
         if all(line.text != heading for line in lines):
             lines.append(Line(heading, None))
         models = models_name(names, row["large"], row["small"], row["recipe"])
         text = ": ".join(filter(None, (models, variant_name(row["variant"]))))
         lines.append(Line(text, tuple(row[name] for name in KEY)))
     return lines
+
+
+def _method(row: dict) -> str:
+    # The control's name is that of the same model as fine-tuned.
+    is_trained_otherwise = row["recipe"] == "distill" and "@" not in row["baseline"]
+    name = method_name(row["predictor"], "")
+    return f"Distilled, {in_sentence(name)}" if is_trained_otherwise else name
 
 
 def _rank(board: Board, row: dict) -> tuple:

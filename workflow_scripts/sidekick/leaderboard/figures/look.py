@@ -26,6 +26,7 @@ LOOKS = {
     "single": Look(_COLORS[9], "o", "Single"),
     "temperature": Look(_COLORS[0], "s", "Temperature-scaled"),
     "ensemble": Look(_COLORS[2], "^", "Ensemble"),
+    "soup": Look(_COLORS[6], "p", "Soup"),
     "duo": Look(_COLORS[3], "D", "Duo"),
     "cascade": Look(_COLORS[4], "v", "Cascade"),
     "duo_cascade": Look(_COLORS[1], "P", "Duo cascade"),
@@ -40,6 +41,7 @@ _UNKNOWN = Look("#333333", "*", "Other")
 _VARIANTS = (
     (r"raw|mean_softmax|max_softmax", ""),
     (r"scaled", ""),
+    (r"best_(\d+)_trials", r"best \1 trials"),
     (r"uq_only", "UQ only"),
     (r"weighted_as_released", "weighted, as released"),
     (r"noise_sidekick", "noise sidekick (control)"),
@@ -50,7 +52,8 @@ _VARIANTS = (
     (r"interval(\d+)_(\d+)", r"\1 % interval, \2 passes"),
 )
 
-_USUAL_RECIPES = ("", "finetune", "mc_dropout")
+# The predictor or its variant says as much.
+_USUAL_RECIPES = ("", "finetune", "mc_dropout", "soup_uniform", "soup_greedy")
 _SHARES = re.compile(
     r"accuracy|macro_f1|ece|coverage|selective_accuracy|sac_\d+|accuracy_budget_\d+"
 )

@@ -1,0 +1,209 @@
+"""What jobs depend on: neither more nor less than what changes their results."""
+
+import copy
+
+import pytest
+import yaml
+
+from sidekick import recipes
+from unit.test_config import DATASET, DISTILL, MODEL, SEARCH, SHIPPED, put
+
+PROBE = {"epochs": 5, "batch_size": 8, "learning_rate": 0.1}
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+
+
+def reordered(value):
+    """The same configuration with the keys of every block in reverse order."""
+    if isinstance(value, dict):
+        return {key: reordered(value[key]) for key in reversed(value)}
+    return [reordered(one) for one in value] if isinstance(value, list) else value
+
+
+def everything(config):
+    """What jobs depend on, as Snakemake compares it: by representation."""
+    models, datasets = sorted(config["models"]), sorted(config["datasets"])
+    per_model = (
+        recipes.architecture,
+        recipes.finetune_recipe,
+        recipes.linear_probe_recipe,
+        recipes.search,
+        recipes.evaluated_recipes,
+    )
+    distilled = [model for model in models if "distill" in config["models"][model]]
+    return repr(
+        [
+            *(recipe(config, model) for recipe in per_model for model in models),
+            *(recipes.distill_recipe(config, model) for model in distilled),
+            *(recipes.dataset_recipe(config, dataset) for dataset in datasets),
+            recipes.mc_dropout_recipe(config),
+        ]
+    )
+
+
+def test_the_order_of_keys_does_not_enter_recipes(config):
+    config["models"]["test_resnet"]["finetune"] = {"epochs": 3, "augmentation": {"noise": 0.1}}
+    config["models"]["test_resnet"]["options"] = {"b": {"d": 1, "c": 2}, "a": [{"z": 1, "y": 2}]}
+    assert everything(reordered(config)) == everything(config)
+
+
+def test_labels_do_not_enter_recipes(config):
+    before = everything(config)
+    for entry in config["models"].values():
+        entry["labels"] = {"family": "other", "colour": "red"}
+    assert everything(config) == before
+    config["models"]["test_resnet"].pop("labels")
+    assert everything(config) == before
+
+
+def test_what_does_not_matter_to_training_does_not_enter_recipes(config):
+    before = everything(config)
+    config["compute"] = {"device": "cuda", "threads": 8}
+    config["evaluation"]["seed"] = 9
+    config["cascade"]["deferral_ratios"] = [0.1]
+    config["mc_dropout"]["passes"] = 99
+    config["benchmark"] = "other"
+    config["downloads"] = {"folder": "elsewhere", "offline": True}
+    for block in (config["datasets"]["digits"], config["datasets"]["digits"]["shift"]):
+        block |= {"mirror": "https://host", "path": "here"}
+    assert everything(config) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("finetune/epochs", 21),
+        (f"{MODEL}/architecture", "resnet18"),
+        (f"{MODEL}/pretrained", True),
+        (f"{MODEL}/options", {"width": 2}),
+        (f"{MODEL}/finetune", {"epochs": 1}),
+        ("mc_dropout/training/hidden", 9),
+        (f"{DATASET}/splits/val", 301),
+        (f"{DATASET}/shift/samples", 299),
+        (f"{DATASET}/main_metric", "macro_f1"),
+        (f"{DATASET}/checksum", "md5:0"),
+        (f"{DATASET}/shift/checksum", "md5:0"),
+        (f"{MODEL}/input", {"size": 64}),
+        (f"{MODEL}/distill", DISTILL),
+        ("finetune/linear_probe", PROBE),
+        ("finetune/search", SEARCH),
+        ("finetune/search", SEARCH | {"soups": True}),
+    ],
+    ids=lambda part: str(part)[:30],
+)
+def test_what_does_matter_enters_recipes(config, path, value):
+    before = everything(config)
+    put(config, path, value)
+    assert everything(config) != before
+
+
+def test_a_models_own_settings_override_the_shared_ones_key_by_key(config):
+    config["finetune"] = {"epochs": 20, "augmentation": {"noise": 0.06, "shift": 2}}
+    config["models"]["test_resnet"]["finetune"] = {"augmentation": {"noise": 0.1}, "batch_size": 8}
+    assert recipes.finetune_recipe(config, "test_resnet") == {
+        "augmentation": {"noise": 0.1, "shift": 2},
+        "batch_size": 8,
+        "epochs": 20,
+    }
+    assert recipes.finetune_recipe(config, "small_cnn") == config["finetune"]
+
+
+def test_recipes_leave_the_configuration_alone(config):
+    config["models"]["test_resnet"]["finetune"] = {"augmentation": {"noise": 0.1}}
+    before = copy.deepcopy(config)
+    everything(config)
+    assert config == before
+
+
+def test_an_absent_option_is_not_in_the_recipe(config):
+    """A default here would retrain every model on the day an option is added."""
+    assert recipes.architecture(config, "test_resnet") == {"architecture": "test_resnet"}
+
+
+def test_stages_are_no_part_of_what_finetuning_depends_on(config):
+    before = recipes.finetune_recipe(config, "small_cnn")
+    config["finetune"] |= {"linear_probe": PROBE, "search": SEARCH}
+    assert recipes.finetune_recipe(config, "small_cnn") == before
+    assert recipes.linear_probe_recipe(config, "small_cnn") == PROBE
+    assert recipes.search(config, "small_cnn") == SEARCH
+
+
+def test_null_switches_off_what_all_others_have(config):
+    config["finetune"] |= {"linear_probe": PROBE, "search": SEARCH, "ema": 0.9}
+    off = {"linear_probe": None, "search": None, "ema": None}
+    config["models"]["small_cnn"]["finetune"] = off
+    assert recipes.linear_probe_recipe(config, "small_cnn") is None
+    assert recipes.search(config, "small_cnn") is None
+    assert recipes.trials(config, "small_cnn") == []
+    assert "ema" not in recipes.finetune_recipe(config, "small_cnn")
+
+
+def test_trials_draw_their_own_settings_and_share_the_rest(config):
+    config["finetune"]["search"] = SEARCH
+    names = recipes.trials(config, "small_cnn")
+    assert names == ["trial00", "trial01", "trial02"]
+    drawn = [recipes.trial_recipe(config, "small_cnn", 0, name) for name in names]
+    for key in ("learning_rate", "weight_decay"):
+        values = [recipe.pop(key) for recipe in drawn]
+        assert len(set(values)) == 3
+        assert all(SEARCH[key][0] <= value <= SEARCH[key][1] for value in values)
+    shared = {**config["finetune"]}
+    for key in ("search", "learning_rate", "weight_decay"):
+        del shared[key]
+    assert drawn == [shared] * 3
+
+
+def test_another_seed_draws_others_and_more_trials_leave_the_first_ones(config):
+    config["finetune"]["search"] = SEARCH
+    first = recipes.trial_recipe(config, "small_cnn", 0, "trial01")
+    assert recipes.trial_recipe(config, "small_cnn", 1, "trial01") != first
+    config["finetune"]["search"] = SEARCH | {"trials": 9}
+    assert recipes.trial_recipe(config, "small_cnn", 0, "trial01") == first
+
+
+def test_the_teacher_is_an_input_and_no_setting(config):
+    config["models"]["small_cnn"]["distill"] = DISTILL
+    recipe = recipes.distill_recipe(config, "small_cnn")
+    assert recipe == {**config["finetune"], "distill": {"temperature": 2, "weight": 0.5}}
+
+
+def test_only_what_is_evaluated_is_cached(config):
+    assert recipes.evaluated_recipes(config, "small_cnn") == ["finetune"]
+    config["finetune"]["search"] = SEARCH
+    assert recipes.evaluated_recipes(config, "small_cnn") == ["finetune"]
+    config["finetune"]["search"] = SEARCH | {"soups": True, "ensemble": 2}
+    config["models"]["small_cnn"]["distill"] = DISTILL
+    assert recipes.evaluated_recipes(config, "small_cnn") == [
+        "finetune", "soup_uniform", "soup_greedy", "trial00", "trial01", "trial02", "distill",
+    ]  # fmt: skip
+    assert recipes.trial_ensemble(config, "digits", "small_cnn") == {
+        "metric": "accuracy",
+        "size": 2,
+    }
+    del config["datasets"]["digits"]["main_metric"]
+    assert recipes.trial_ensemble(config, "digits", "small_cnn")["metric"] == "accuracy"
+
+
+def test_files_are_downloaded_as_registered_or_as_the_checksum_says(config):
+    name = "tiny-imagenet-200.zip"
+    entry = {**config["datasets"]["digits"], "source": "tinyimagenet"}
+    config["datasets"] = {"tiny": entry}
+    registered = recipes.remote_file(config, "tinyimagenet", name)
+    assert registered["checksum"] == "md5:90528d7ca1a48142e341f4ef8d21d0de"
+    entry["checksum"] = "md5:" + "0" * 32
+    assert recipes.remote_file(config, "tinyimagenet", name)["checksum"] == entry["checksum"]
+    entry["path"] = "here.zip"
+    assert recipes.remote_file(config, "tinyimagenet", name) == registered
+
+
+def test_a_datasets_own_mirror_comes_before_the_general_one(config):
+    config["datasets"]["digits"] |= {"source": "tinyimagenet"}
+    assert recipes.mirror(config, "tinyimagenet") is None
+    config["downloads"] = {"mirror": "https://general"}
+    assert recipes.mirror(config, "tinyimagenet") == "https://general"
+    config["datasets"]["digits"]["mirror"] = "https://own"
+    assert recipes.mirror(config, "tinyimagenet") == "https://own"
+    assert recipes.mirror(config, "frost") == "https://general"

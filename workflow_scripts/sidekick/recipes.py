@@ -1,0 +1,155 @@
+"""Derive from a configuration what each job depends on.
+
+Used while Snakemake parses the workflow, so it imports nothing heavy. Snakemake compares params by
+their representation: everything here has sorted keys, so that a mere re-ordering repeats nothing,
+and leaves out what does not change results, such as labels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sidekick.datasets import get_dataset, source_files
+from sidekick.training.search import draw_trial
+
+# A costly rule re-runs when its number here changes, not when its code does: bump a number by
+# hand when results would differ, and say so in CHANGELOG.md.
+REVISIONS = {
+    "download_dataset": 1,
+    "prepare_dataset": 2,
+    "draw_splits": 2,
+    "linear_probe": 1,
+    "finetune": 2,
+    "select_trial": 1,
+    "make_soup": 1,
+    "distill": 1,
+    "train_mc_dropout": 2,
+    "cache_logits": 2,
+}
+
+_ARCHITECTURE_KEYS = ("architecture", "input", "options", "pretrained")
+_DATASET_KEYS = ("checksum", "main_metric", "shift", "source", "splits")
+# Of the `finetune` block: jobs of their own.
+_STAGES = ("linear_probe", "search")
+# Where a file comes from: its checksum says what is in it.
+_ORIGINS = ("mirror", "path")
+
+
+def architecture(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Give the part of a model's entry that says what network it is."""
+    entry = config["models"][model]
+    return _sorted({key: entry[key] for key in _ARCHITECTURE_KEYS if key in entry})
+
+
+def finetune_recipe(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Merge the shared training settings with the model's own, block by block."""
+    settings = _settings(config, model)
+    return {key: value for key, value in settings.items() if key not in _STAGES}
+
+
+def linear_probe_recipe(config: Mapping[str, Any], model: str) -> dict[str, Any] | None:
+    """Give the settings of a model's linear probe, if it has one."""
+    return _settings(config, model).get("linear_probe")
+
+
+def search(config: Mapping[str, Any], model: str) -> dict[str, Any] | None:
+    """Give a model's search for training settings, if it has one."""
+    return _settings(config, model).get("search")
+
+
+def trials(config: Mapping[str, Any], model: str) -> list[str]:
+    """Name the recipes of a model's trials."""
+    block = search(config, model)
+    return [f"trial{number:02d}" for number in range(block["trials"])] if block else []
+
+
+def trial_recipe(config: Mapping[str, Any], model: str, seed: int, trial: str) -> dict[str, Any]:
+    """Give the training settings of one trial: the model's own with what the search draws."""
+    number = int(trial.removeprefix("trial"))
+    drawn = draw_trial(search(config, model), seed, number)
+    return _sorted({**finetune_recipe(config, model), **drawn})
+
+
+def distill_recipe(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Give the training settings of a model's distillation."""
+    block = config["models"][model]["distill"]
+    own = {key: block[key] for key in ("temperature", "weight")}
+    return _sorted({**finetune_recipe(config, model), "distill": own})
+
+
+def mc_dropout_recipe(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the training settings of the MC-dropout head."""
+    return _sorted(config["mc_dropout"]["training"])
+
+
+def evaluated_recipes(config: Mapping[str, Any], model: str) -> list[str]:
+    """Name the recipes of a model whose logits are cached and evaluated on their own."""
+    recipes = ["finetune"]
+    block = search(config, model) or {}
+    if block.get("soups"):
+        recipes += ["soup_uniform", "soup_greedy"]
+    if block.get("ensemble"):
+        recipes += trials(config, model)
+    if "distill" in config["models"][model]:
+        recipes.append("distill")
+    return recipes
+
+
+def trial_ensemble(config: Mapping[str, Any], dataset: str, model: str) -> dict[str, Any] | None:
+    """Give the size of an ensemble of a model's best trials, and what they are chosen by."""
+    size = (search(config, model) or {}).get("ensemble")
+    if size is None:
+        return None
+    entry = config["datasets"][dataset]
+    metric = entry.get("main_metric") or get_dataset(entry["source"]).main_metric
+    return {"metric": metric, "size": size}
+
+
+def remote_file(config: Mapping[str, Any], source: str, name: str) -> dict[str, Any]:
+    """Give what is known of a file to download: name, URL, checksum and size."""
+    wanted = {block["checksum"] for block in _downloads(config, source) if "checksum" in block}
+    file = source_files(source, *wanted)[name]
+    return _sorted(asdict(file))
+
+
+def mirror(config: Mapping[str, Any], source: str) -> str | None:
+    """Give the URL prefix that a source's files may also be had from."""
+    own = [block["mirror"] for block in _downloads(config, source) if "mirror" in block]
+    return own[0] if own else config.get("downloads", {}).get("mirror")
+
+
+def _downloads(config: Mapping[str, Any], source: str) -> list[Mapping[str, Any]]:
+    """Give the blocks of datasets for which a source is downloaded."""
+    entries = config["datasets"].values()
+    blocks = [block for entry in entries for block in (entry, entry.get("shift") or {})]
+    return [block for block in blocks if block.get("source") == source and "path" not in block]
+
+
+def dataset_recipe(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Give what a dataset's preparation depends on."""
+    entry = config["datasets"][dataset]
+    recipe = {key: entry[key] for key in _DATASET_KEYS if key in entry}
+    if "shift" in recipe:
+        shift = recipe["shift"].items()
+        recipe["shift"] = {key: value for key, value in shift if key not in _ORIGINS}
+    return _sorted(recipe)
+
+
+def _settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    merged = _merged(config["finetune"], config["models"][model].get("finetune", {}))
+    return _sorted({key: value for key, value in merged.items() if value is not None})
+
+
+def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(shared[key], own[key])
+        for key in own
+        if isinstance(own[key], Mapping) and isinstance(shared.get(key), Mapping)
+    }
+    return {**shared, **own, **both}
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return list(map(_sorted, value)) if isinstance(value, list) else value
