@@ -267,6 +267,7 @@ def checkpoint(tmp_path, network):
     description = Description(
         entry={"architecture": "small_cnn", "options": {"width": 4}},
         classes=3,
+        preprocessing={},
         head=head,
         recipe={},
         seed=4,
@@ -348,7 +349,7 @@ def test_unfit_checkpoints_are_refused(checkpoint, change, message):
 
 def test_a_checkpoint_without_a_head_is_refused(tmp_path, network):
     path = tmp_path / "plain.safetensors"
-    description = Description({}, 3, None, {}, 0, 0.0, {})
+    description = Description({}, 3, {}, None, {}, 0, 0.0, {})
     save_checkpoint(path, network.backbone, description)
     with pytest.raises(SidekickError, match="not a checkpoint with an MC-dropout head"):
         load_head(path)
