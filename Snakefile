@@ -11,6 +11,7 @@ include: "rules/train.smk"
 include: "rules/flops.smk"
 include: "rules/logits.smk"
 include: "rules/evaluate.smk"
+include: "rules/deploy.smk"
 include: "rules/leaderboard.smk"
 
 
@@ -19,6 +20,7 @@ rule all:
     input:
         rules.collect_leaderboard.output.leaderboard,
         rules.plot_leaderboard.output,
+        DEPLOYED,
 
 
 onstart:

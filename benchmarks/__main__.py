@@ -6,43 +6,21 @@ import platform
 # Before numpy is imported, here and in the measured processes: one thread each.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-from benchmarks import contenders, pipelines
+from benchmarks import engine, pipelines
 from benchmarks.measure import Measurement, measure
-
-_PEER_REPLICATES = 10
 
 
 def main() -> None:
     """Run every comparison."""
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, 1 thread each")
-    print(f"{'work':<44}{'ours s':>9}{'peer s':>9}{'ratio':>8}{'ours MB':>9}{'peer MB':>9}")
-    for rows, classes in ((10_000, 100), (50_000, 1_000)):
-        _row(
-            f"all metrics, {rows:,} × {classes:,} (torchmetrics)",
-            measure(contenders.our_metrics, rows, classes),
-            measure(contenders.peer_metrics, rows, classes),
-        )
-    for name, models in (("temperature", 1), ("duo", 2)):
-        size = 25_000, 1_000, models
-        _row(
-            f"fit a {name}, 25,000 × 1,000 (torch LBFGS)",
-            measure(contenders.our_fit, *size, rounds=1),
-            measure(contenders.peer_fit, *size, rounds=1),
-        )
-    peer = measure(contenders.peer_bootstrap, 10_000, 10, _PEER_REPLICATES, rounds=1)
-    scaled = Measurement(peer.seconds * 1000 / _PEER_REPLICATES, peer.megabytes)
-    _row(
-        "bootstrap, B = 1,000, n = 10,000 (recompute*)",
-        measure(contenders.our_bootstrap, 10_000, 10, 1000, rounds=1),
-        scaled,
-    )
-    print(f"* extrapolated from {_PEER_REPLICATES} resamples")
+    engine.run()
     _pipelines()
 
 
 def _pipelines() -> None:
     """Compare input pipelines and training with a plain PyTorch loop."""
     print(f"\nimages, {pipelines.WORKERS} threads or workers beside the main thread")
+    print(f"{'work':<44}{'ours s':>9}{'peer s':>9}{'ratio':>8}{'ours MB':>9}{'peer MB':>9}")
     for name, ours, peer, count, batch in (
         ("32 × 32, in memory", pipelines.our_small_inputs, pipelines.peer_small_inputs, 6_000, 128),
         ("224 × 224, JPEG", pipelines.our_large_inputs, pipelines.peer_large_inputs, 512, 32),

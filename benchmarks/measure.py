@@ -4,7 +4,7 @@ import multiprocessing
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Measurement:
 
 
 def measure(make: Callable[..., Callable[[], object]], *arguments, rounds: int = 3) -> Measurement:
-    """Run `make(*arguments)` once untimed, then time what it returns.
+    """Time what `make(*arguments)` returns, after one call that does not count.
 
     Parameters
     ----------
@@ -40,18 +40,74 @@ def measure(make: Callable[..., Callable[[], object]], *arguments, rounds: int =
         return pool.submit(_measure, make, arguments, rounds).result()
 
 
+def compare(
+    ours: Callable[..., Callable[[], object]],
+    peer: Callable[..., Callable[[], object]],
+    *arguments,
+    peer_arguments: tuple | None = None,
+    rounds: int = 3,
+) -> tuple[Measurement, Measurement, float]:
+    """Measure two functions in turn, so that what else the machine does hits both.
+
+    Parameters
+    ----------
+    ours, peer, arguments, rounds
+        As for `measure`.
+    peer_arguments
+        Of `peer`, if they are others.
+
+    Returns
+    -------
+    ours, peer : Measurement
+    ratio : float
+        Median of the rounds' ratios, peer to ours.
+    """
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(1, mp_context=context) as first,
+        ProcessPoolExecutor(1, mp_context=context) as second,
+    ):
+        pools = first, second
+        # One after the other: making inputs must not disturb the other's first call.
+        for pool, make, own in zip(
+            pools, (ours, peer), (arguments, peer_arguments or arguments), strict=True
+        ):
+            pool.submit(_prepare, make, own).result()
+        taken = [[pool.submit(_take).result() for pool in pools] for _ in range(rounds)]
+    ours_taken, peer_taken = zip(*taken, strict=True)
+    ratio = statistics.median(b.seconds / a.seconds for a, b in taken)
+    return _median(ours_taken), _median(peer_taken), ratio
+
+
 def _measure(make, arguments, rounds: int) -> Measurement:
-    function = make(*arguments)
+    _prepare(make, arguments)
+    return _median([_take() for _ in range(rounds)])
+
+
+def _median(taken: Sequence[Measurement]) -> Measurement:
+    """Give the median time and the largest extra memory."""
+    return Measurement(
+        statistics.median(one.seconds for one in taken), max(one.megabytes for one in taken)
+    )
+
+
+# What a measured process was asked to run.
+_PREPARED: list[Callable[[], object]] = []
+
+
+def _prepare(make, arguments) -> None:
+    """Make the inputs and run once: imports, compilation and first touch of memory do not count."""
+    _PREPARED[:] = [make(*arguments)]
+    _PREPARED[0]()
+
+
+def _take() -> Measurement:
     before = _reset_peak()
     with _worker_memory() as workers:
-        function()
-    extra = _status_megabytes("VmHWM") - before + max(workers)
-    seconds = []
-    for _ in range(rounds):
         start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return Measurement(statistics.median(seconds), extra)
+        _PREPARED[0]()
+        seconds = time.perf_counter() - start
+    return Measurement(seconds, _status_megabytes("VmHWM") - before + max(workers))
 
 
 def _reset_peak() -> float:

@@ -47,14 +47,28 @@ DATASETS = sorted(config["datasets"])
 # By age, not by place in the config: the order decides which job holds a pair, and a model that
 # is moved would be in pairs that were evaluated twice or never.
 MODELS = sorted(config["models"], key=(known_models() + list(config["models"])).index)
+IMPORTED_MODELS = [model for model in MODELS if recipes.is_imported(config, model)]
+TRAINED_MODELS = [model for model in MODELS if model not in IMPORTED_MODELS]
 SEEDS = sorted(config["seeds"])
 MC_DROPOUT_MODELS = sorted(config.get("mc_dropout", {}).get("models", []))
+GATEKEPT_MODELS = recipes.gatekept_models(config)
+SWEEP = recipes.sweep(config)
 SEARCHED_MODELS = [model for model in MODELS if recipes.search(config, model)]
 EVALUATION = sorted_keys(config["evaluation"])
+CASCADE = sorted_keys(config["cascade"])
 REVISIONS = recipes.REVISIONS
 DOWNLOADS = config.get("downloads", {}).get("folder", "resources")
 FIGURES = leaderboard.FIGURES
-GPUS = int(config["compute"]["device"] == "cuda")
+if GATEKEPT_MODELS:
+    FIGURES += leaderboard.GATEKEEPER_FIGURES
+# Where nothing is trained there may be no such block.
+COMPUTE = config.get("compute", {"device": "cpu", "threads": 1})
+GPUS = int(COMPUTE["device"] == "cuda")
+THREADS = COMPUTE["threads"]
+DEPLOYED = [
+    f"results/deployment/{entry['dataset']}/{name}.json"
+    for name, entry in sorted(config.get("deployment", {}).items())
+]
 
 
 # The id pattern stands in rules/schemas/config.schema.yaml, too.
@@ -64,6 +78,7 @@ wildcard_constraints:
     recipe="[a-z][a-z0-9_]*",
     seed="[0-9]+",
     source="[a-z][a-z0-9_]*",
+    deployment="[a-z][a-z0-9_]*",
     file="[^/]+",
 
 
@@ -75,7 +90,10 @@ def fingerprint(script, *rooms):
     rules carry a `revision` instead.
     """
     scripts = LIBRARY.parent
-    files = [scripts / f"{script}.py", LIBRARY / "artifacts.py", LIBRARY / "errors.py"]
+    files = [scripts / f"{script}.py"]
+    files += [
+        LIBRARY / f"{name}.py" for name in ("artifacts", "errors", "recipe_names")
+    ]
     for room in rooms:
         files += sorted((LIBRARY / room).rglob("*"))
     digest = hashlib.sha256()
@@ -85,14 +103,18 @@ def fingerprint(script, *rooms):
     return digest.hexdigest()[:16]
 
 
+def has_source(dataset):
+    """Whether a dataset's samples are here, and not only logits from elsewhere."""
+    return "source" in config["datasets"][dataset]
+
+
 def facts(wildcards):
     """What every artifact of a job records about its origin."""
-    entry = config["datasets"][wildcards.dataset]
-    known = {
-        "benchmark": config["benchmark"],
-        "dataset_revision": get_dataset(entry["source"]).revision,
-    }
-    if "model" in wildcards.keys():
+    known = {"benchmark": config["benchmark"]}
+    if has_source(wildcards.dataset):
+        source = config["datasets"][wildcards.dataset]["source"]
+        known["dataset_revision"] = get_dataset(source).revision
+    if "model" in wildcards.keys() and wildcards.model in TRAINED_MODELS:
         known["architecture"] = config["models"][wildcards.model]["architecture"]
     return dict(sorted({**known, **wildcards}.items()))
 
@@ -132,6 +154,20 @@ def architecture(wildcards):
     return recipes.architecture(config, wildcards.model)
 
 
+def stated_gmacs(wildcards):
+    return config["models"][wildcards.model]["gmacs"]
+
+
+def import_request(wildcards):
+    seed = int(wildcards.seed)
+    return recipes.import_request(config, wildcards.dataset, wildcards.model, seed)
+
+
+def foreign_files(wildcards):
+    request = import_request(wildcards)
+    return sorted({*request["files"].values(), *request["labels_files"].values()})
+
+
 def linear_probe_recipe(wildcards):
     return recipes.linear_probe_recipe(config, wildcards.model)
 
@@ -146,6 +182,26 @@ def finetune_recipe(wildcards):
 
 def distill_recipe(wildcards):
     return recipes.distill_recipe(config, wildcards.model)
+
+
+def gatekeeper_sweep(wildcards):
+    return {
+        "alphas": recipes.alphas(config),
+        "entry": recipes.architecture(config, wildcards.model),
+        "recipe": recipes.gatekeeper_recipe(config, wildcards.model),
+    }
+
+
+def gatekeeper_pair(wildcards):
+    return recipes.gatekeeper_pair(config, wildcards.model)
+
+
+def gatekeeper_start(wildcards):
+    return gatekeeper_pair(wildcards)["start"]
+
+
+def gatekeeper_partner(wildcards):
+    return recipes.gatekeeper_partner(config, wildcards.model)
 
 
 def mc_dropout_recipe(wildcards):
@@ -179,6 +235,21 @@ def teacher(wildcards):
     return checkpoint(wildcards, "finetune", entry["distill"]["teacher"])
 
 
+def gatekeeper_checkpoints(wildcards):
+    """What a sweep starts from, and what its settings ask for besides."""
+    found = {"start": checkpoint(wildcards, gatekeeper_start(wildcards))}
+    if large := gatekeeper_partner(wildcards):
+        found["large"] = checkpoint(wildcards, "finetune", large)
+    if recipes.gatekeeper_probe(config, wildcards.model):
+        found["probe"] = checkpoint(wildcards, "linear_probe")
+    return found
+
+
+def of_sweep(pattern):
+    """The paths of all recipes of a sweep, in the order of SWEEP."""
+    return expand(pattern, recipe=SWEEP, allow_missing=True)
+
+
 def trials(wildcards):
     names = recipes.trials(config, wildcards.model)
     return [checkpoint(wildcards, name) for name in names]
@@ -200,17 +271,30 @@ def logits(dataset, models, recipe):
     }
 
 
-def single_logits(wildcards):
-    evaluated = recipes.evaluated_recipes(config, wildcards.model)
-    return logits(wildcards.dataset, wildcards.model, evaluated)
+def logits_of(dataset, recipes_by_model):
+    """The cached logits of all seeds of some recipes of each model, by split."""
+    found = [logits(dataset, model, own) for model, own in recipes_by_model.items()]
+    return {split: sum((own[split] for own in found), []) for split in found[0]}
 
 
 def evaluated_recipes(wildcards):
     return recipes.evaluated_recipes(config, wildcards.model)
 
 
+def single_logits(wildcards):
+    return logits(wildcards.dataset, wildcards.model, evaluated_recipes(wildcards))
+
+
 def trial_names(wildcards):
     return recipes.trials(config, wildcards.model)
+
+
+def trial_logits(wildcards):
+    pattern = "results/logits/{dataset}/{model}/{recipe}/seed{seed}/{split}.parquet"
+    return {
+        split: expand(pattern, recipe=trial_names(wildcards), split=split, **wildcards)
+        for split in ("val", "test", "shift")
+    }
 
 
 def trial_ensemble(wildcards):
@@ -229,14 +313,34 @@ def pair_models(wildcards):
     return MODELS[: MODELS.index(wildcards.model) + 1]
 
 
-def pair_inputs(wildcards):
-    models = pair_models(wildcards)
-    flops = expand(
-        "results/flops/{dataset}/{model}.json", model=models, allow_missing=True
-    )
+def pair_recipes(wildcards):
     return {
-        **logits(wildcards.dataset, models, "finetune"),
-        "flops": expand(flops, dataset=wildcards.dataset),
+        model: recipes.evaluated_recipes(config, model)
+        for model in pair_models(wildcards)
+    }
+
+
+def flops_of(dataset, models):
+    return expand("results/flops/{dataset}/{model}.json", dataset=dataset, model=models)
+
+
+def pair_inputs(wildcards):
+    found = pair_recipes(wildcards)
+    return {
+        **logits_of(wildcards.dataset, found),
+        "flops": flops_of(wildcards.dataset, found),
+    }
+
+
+def gatekeeper_inputs(wildcards):
+    pair = gatekeeper_pair(wildcards)
+    found = {
+        pair["large"]: recipes.base_recipe(config, pair["large"]),
+        wildcards.model: [pair["start"], *SWEEP],
+    }
+    return {
+        **logits_of(wildcards.dataset, found),
+        "flops": flops_of(wildcards.dataset, found),
     }
 
 
@@ -259,7 +363,46 @@ def evaluation_tables(name):
             dataset=DATASETS,
             model=MC_DROPOUT_MODELS,
         )
+        + expand(
+            f"{folder}/gatekeeper/{{dataset}}/{{model}}/{name}",
+            dataset=DATASETS,
+            model=GATEKEPT_MODELS,
+        )
     )
+
+
+def deployment_settings(wildcards):
+    settings = recipes.deployment(config, wildcards.deployment)
+    return {k: v for k, v in settings.items() if k not in ("dataset", "models")}
+
+
+def deployed_recipes(wildcards):
+    return recipes.deployed_models(config, wildcards.deployment)
+
+
+def deployed_logits(wildcards):
+    seed = config["deployment"][wildcards.deployment]["seed"]
+    folder = f"results/logits/{wildcards.dataset}"
+    return [
+        f"{folder}/{model}/{recipe}/seed{seed}/val.parquet"
+        for model, recipe in deployed_recipes(wildcards)
+    ]
+
+
+def deployed_flops(wildcards):
+    models = [model for model, _ in deployed_recipes(wildcards)]
+    return flops_of(wildcards.dataset, models)
+
+
+def deployed_card(wildcards):
+    """The card that names a dataset's classes, if it has one."""
+    if not has_source(wildcards.dataset):
+        return {}
+    return {"card": f"results/datasets/{wildcards.dataset}/dataset.json"}
+
+
+def class_names(wildcards):
+    return config["datasets"][wildcards.dataset].get("classes")
 
 
 def start_run():

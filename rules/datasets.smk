@@ -29,7 +29,7 @@ rule prepare_dataset:
         "results/benchmarks/prepare_dataset/{dataset}.tsv"
     conda:
         "../envs/datasets.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     params:
         recipe=dataset_recipe,
         facts=facts,

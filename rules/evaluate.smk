@@ -1,3 +1,38 @@
+rule ensemble_trials:
+    input:
+        unpack(trial_logits),
+    output:
+        val="results/logits/{dataset}/{model}/trial_ensemble/seed{seed}/val.parquet",
+        test="results/logits/{dataset}/{model}/trial_ensemble/seed{seed}/test.parquet",
+        shift="results/logits/{dataset}/{model}/trial_ensemble/seed{seed}/shift.parquet",
+    log:
+        "results/logs/ensemble_trials/{dataset}/{model}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/ensemble_trials/{dataset}/{model}/seed{seed}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        ensemble=trial_ensemble,
+        # Like the names of trials in train.smk, these say which input files there are: a set that
+        # grew is no reason to re-run (see the profile), and must be one here.
+        trials=trial_names,
+        facts=facts,
+        code=fingerprint(
+            "ensemble_trials",
+            "evaluation",
+            "kernels",
+            "methods",
+            "metrics",
+            "logit_cache",
+        ),
+    script:
+        "../workflow_scripts/ensemble_trials.py"
+
+
+# The trials' ensemble has no weights of its own to run.
+ruleorder: ensemble_trials > cache_logits
+
+
 rule evaluate_single:
     input:
         unpack(single_logits),
@@ -15,13 +50,16 @@ rule evaluate_single:
     params:
         seeds=SEEDS,
         evaluation=EVALUATION,
-        # Like the names of trials in train.smk, these say which input files there are: a set that
-        # grew is no reason to re-run (see the profile), and must be one here.
+        # These name input files, too.
         recipes=evaluated_recipes,
-        trial_ensemble=trial_ensemble,
         facts=facts,
         code=fingerprint(
-            "evaluate_single", "evaluation", "methods", "metrics", "logit_cache"
+            "evaluate_single",
+            "evaluation",
+            "kernels",
+            "methods",
+            "metrics",
+            "logit_cache",
         ),
     script:
         "../workflow_scripts/evaluate_single.py"
@@ -42,11 +80,17 @@ rule evaluate_pairs:
         "../envs/evaluate.yaml"
     params:
         seeds=SEEDS,
-        deferral_ratios=config["cascade"]["deferral_ratios"],
+        cascade=CASCADE,
+        budgets=sorted(config.get("duo", {}).get("budgets", [])),
         evaluation=EVALUATION,
         facts=facts,
         code=fingerprint(
-            "evaluate_pairs", "evaluation", "methods", "metrics", "logit_cache"
+            "evaluate_pairs",
+            "evaluation",
+            "kernels",
+            "methods",
+            "metrics",
+            "logit_cache",
         ),
     script:
         "../workflow_scripts/evaluate_pairs.py"
@@ -76,7 +120,45 @@ rule evaluate_mc_dropout:
         evaluation=EVALUATION,
         facts=facts,
         code=fingerprint(
-            "evaluate_mc_dropout", "evaluation", "methods", "metrics", "logit_cache"
+            "evaluate_mc_dropout",
+            "evaluation",
+            "kernels",
+            "methods",
+            "metrics",
+            "logit_cache",
         ),
     script:
         "../workflow_scripts/evaluate_mc_dropout.py"
+
+
+rule evaluate_gatekeeper:
+    input:
+        unpack(gatekeeper_inputs),
+    output:
+        metrics="results/evaluation/gatekeeper/{dataset}/{model}/metrics.parquet",
+        curves="results/evaluation/gatekeeper/{dataset}/{model}/curves.parquet",
+        fits="results/evaluation/gatekeeper/{dataset}/{model}/fits.parquet",
+    log:
+        "results/logs/evaluate_gatekeeper/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/evaluate_gatekeeper/{dataset}/{model}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        pair=gatekeeper_pair,
+        seeds=SEEDS,
+        cascade=CASCADE,
+        evaluation=EVALUATION,
+        # The script does not need these; they say which input files there are.
+        recipes=SWEEP,
+        facts=facts,
+        code=fingerprint(
+            "evaluate_gatekeeper",
+            "evaluation",
+            "kernels",
+            "methods",
+            "metrics",
+            "logit_cache",
+        ),
+    script:
+        "../workflow_scripts/evaluate_gatekeeper.py"

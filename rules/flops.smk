@@ -7,6 +7,8 @@ rule count_flops:
         "results/logs/count_flops/{dataset}/{model}.log",
     benchmark:
         "results/benchmarks/count_flops/{dataset}/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(TRAINED_MODELS),
     conda:
         "../envs/flops.yaml"
     params:
@@ -15,3 +17,22 @@ rule count_flops:
         code=fingerprint("count_flops", "flops", "models"),
     script:
         "../workflow_scripts/count_flops.py"
+
+
+rule state_flops:
+    output:
+        flops="results/flops/{dataset}/{model}.json",
+    log:
+        "results/logs/state_flops/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/state_flops/{dataset}/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(IMPORTED_MODELS),
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        gmacs=stated_gmacs,
+        facts=facts,
+        code=fingerprint("state_flops", "flops"),
+    script:
+        "../workflow_scripts/state_flops.py"

@@ -9,6 +9,8 @@ rule collect_leaderboard:
         curves="results/leaderboard/curves.parquet",
         fits="results/leaderboard/fits.csv",
         findings="results/leaderboard/findings.csv",
+        budgets="results/leaderboard/budgets.csv",
+        promises="results/leaderboard/promises.csv",
         summary="results/leaderboard/summary.txt",
     log:
         "results/logs/collect_leaderboard.log",
@@ -24,6 +26,7 @@ rule collect_leaderboard:
         # file only if the rule that reads it re-runs.
         datasets=DATASETS,
         mc_dropout_models=MC_DROPOUT_MODELS,
+        gatekept_models=GATEKEPT_MODELS,
         code=fingerprint("collect_leaderboard", "leaderboard"),
     script:
         "../workflow_scripts/collect_leaderboard.py"
@@ -33,6 +36,7 @@ rule plot_leaderboard:
     input:
         leaderboard=rules.collect_leaderboard.output.leaderboard,
         curves=rules.collect_leaderboard.output.curves,
+        fits=rules.collect_leaderboard.output.fits,
     output:
         expand(
             "results/leaderboard/figures/{dataset}/{figure}.{format}",

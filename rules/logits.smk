@@ -13,9 +13,11 @@ rule cache_logits:
         "results/logs/cache_logits/{dataset}/{model}/{recipe}/seed{seed}.log",
     benchmark:
         "results/benchmarks/cache_logits/{dataset}/{model}/{recipe}/seed{seed}.tsv"
+    wildcard_constraints:
+        model=one_of(TRAINED_MODELS),
     conda:
         "../envs/logits.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     resources:
         gpu=GPUS,
     params:
@@ -23,3 +25,67 @@ rule cache_logits:
         revision=REVISIONS["cache_logits"],
     script:
         "../workflow_scripts/cache_logits.py"
+
+
+# The recipes of a sweep are cached by one job.
+ruleorder: cache_sweep > cache_logits
+
+
+rule cache_sweep:
+    input:
+        checkpoints=rules.gatekeeper.output.checkpoints,
+        samples=rules.prepare_dataset.output.samples,
+        shift=rules.prepare_dataset.output.shift,
+        splits=rules.draw_splits.output.splits,
+        card=rules.prepare_dataset.output.card,
+    output:
+        val=of_sweep("results/logits/{dataset}/{model}/{recipe}/seed{seed}/val.parquet"),
+        test=of_sweep(
+            "results/logits/{dataset}/{model}/{recipe}/seed{seed}/test.parquet"
+        ),
+        shift=of_sweep(
+            "results/logits/{dataset}/{model}/{recipe}/seed{seed}/shift.parquet"
+        ),
+    log:
+        "results/logs/cache_sweep/{dataset}/{model}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/cache_sweep/{dataset}/{model}/seed{seed}.tsv"
+    wildcard_constraints:
+        model=one_of(GATEKEPT_MODELS),
+    conda:
+        "../envs/logits.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+    params:
+        recipes=SWEEP,
+        facts=facts,
+        revision=REVISIONS["cache_sweep"],
+    script:
+        "../workflow_scripts/cache_sweep.py"
+
+
+rule import_logits:
+    input:
+        foreign_files,
+    output:
+        val="results/logits/{dataset}/{model}/{recipe}/seed{seed}/val.parquet",
+        test="results/logits/{dataset}/{model}/{recipe}/seed{seed}/test.parquet",
+        shift="results/logits/{dataset}/{model}/{recipe}/seed{seed}/shift.parquet",
+    log:
+        "results/logs/import_logits/{dataset}/{model}/{recipe}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/import_logits/{dataset}/{model}/{recipe}/seed{seed}.tsv"
+    wildcard_constraints:
+        model=one_of(IMPORTED_MODELS),
+        recipe="imported",
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        # Names the files, too: another file instead of one is no reason to re-run (see the
+        # profile), and must be one here.
+        request=import_request,
+        facts=facts,
+        code=fingerprint("import_logits", "logit_cache", "datasets"),
+    script:
+        "../workflow_scripts/import_logits.py"

@@ -14,7 +14,7 @@ rule linear_probe:
         "results/benchmarks/linear_probe/{dataset}/{model}/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     resources:
         gpu=GPUS,
     params:
@@ -41,7 +41,7 @@ rule finetune:
         recipe="finetune|trial[0-9]+",
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     resources:
         gpu=GPUS,
     params:
@@ -88,7 +88,7 @@ rule make_soup:
         "results/benchmarks/make_soup/{dataset}/{model}/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     resources:
         gpu=GPUS,
     params:
@@ -113,16 +113,52 @@ rule distill:
         "results/benchmarks/distill/{dataset}/{model}/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     resources:
         gpu=GPUS,
     params:
         architecture=architecture,
         recipe=distill_recipe,
+        # Another teacher may have weights that are older than the student's.
+        teacher=teacher,
         facts=facts,
         revision=REVISIONS["distill"],
     script:
         "../workflow_scripts/distill.py"
+
+
+rule gatekeeper:
+    input:
+        unpack(training_data),
+        unpack(gatekeeper_checkpoints),
+    output:
+        checkpoints=of_sweep(
+            "results/checkpoints/{dataset}/{model}/{recipe}/seed{seed}.safetensors"
+        ),
+        curves=of_sweep(
+            "results/checkpoints/{dataset}/{model}/{recipe}/seed{seed}.curve.parquet"
+        ),
+    log:
+        "results/logs/gatekeeper/{dataset}/{model}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/gatekeeper/{dataset}/{model}/seed{seed}.tsv"
+    wildcard_constraints:
+        model=one_of(GATEKEPT_MODELS),
+    conda:
+        "../envs/train.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+    params:
+        sweep=gatekeeper_sweep,
+        # These name input files: others instead are no reason to re-run (see the profile), and
+        # must be one here.
+        start=gatekeeper_start,
+        large=gatekeeper_partner,
+        facts=facts,
+        revision=REVISIONS["gatekeeper"],
+    script:
+        "../workflow_scripts/gatekeeper.py"
 
 
 rule train_mc_dropout:
@@ -138,7 +174,7 @@ rule train_mc_dropout:
         "results/benchmarks/train_mc_dropout/{dataset}/{model}/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     resources:
         gpu=GPUS,
     params:

@@ -12,12 +12,7 @@ def main(job):
             fits=job.input.fits,
             models=job.params.models,
             benchmark=job.params.benchmark,
-            leaderboard=job.output.leaderboard,
-            wide=job.output.wide,
-            board_curves=job.output.curves,
-            board_fits=job.output.fits,
-            findings=job.output.findings,
-            summary=job.output.summary,
+            outputs=dict(job.output.items()),
         )
 
 

@@ -11,7 +11,6 @@ def main(job):
             flops=job.input.flops,
             seeds=job.params.seeds,
             evaluation=job.params.evaluation,
-            trial_ensemble=job.params.trial_ensemble,
             facts=job.params.facts,
             **job.output,
         )

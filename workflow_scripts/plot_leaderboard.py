@@ -9,6 +9,7 @@ def main(job):
         plot_leaderboard(
             leaderboard=job.input.leaderboard,
             curves=job.input.curves,
+            fits=job.input.fits,
             outputs=list(job.output),
             level=job.params.level,
         )

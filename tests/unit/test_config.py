@@ -37,6 +37,11 @@ def put(config, path, value):
     holder[key] = value
 
 
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
 def drop(config, path):
     holder, key = place(config, path)
     del holder[key]
@@ -47,7 +52,10 @@ def test_the_shipped_configuration_is_valid(config):
     validate(config, SCHEMA)
 
 
-def test_ready_made_configurations_are_valid():
+def test_ready_made_configurations_are_valid(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("wideresnet-16-4", "densenet-bc-100", "lenet-5"):
+        touch(tmp_path / f"logits/{name}-cifar-100.npz")
     for path in sorted((ROOT / "configs").glob("*.yaml")):
         check_file(path)
         validate(yaml.safe_load(path.read_text(encoding="utf-8")), SCHEMA)
@@ -57,11 +65,14 @@ def test_optional_blocks_may_be_left_out(config):
     for path in ("mc_dropout", "datasets/digits/shift", "datasets/digits/main_metric"):
         drop(config, path)
         validate(config, SCHEMA)
+    del config["deployment"], config["gatekeeper"]
     config["models"] = {"one": {"architecture": "resnet18.a1_in1k"}}
     validate(config, SCHEMA)
 
 
 MODEL, DATASET = "models/test_resnet", "datasets/digits"
+PAIR, PAIR_PATH = "gatekeeper/pairs/small_cnn_narrow", "gatekeeper.pairs.small_cnn_narrow"
+PROBE = {"epochs": 5, "batch_size": 8, "learning_rate": 0.1}
 CIFAR = {"source": "cifar100", "splits": {"train": 200, "val": 200, "test": 200}}
 DISTILL = {"teacher": "test_resnet", "temperature": 2, "weight": 0.5}
 SEARCH = {"trials": 3, "learning_rate": [0.001, 0.01], "weight_decay": [0.01, 0.1]}
@@ -233,7 +244,128 @@ CASES = [
     ("mc_dropout/training/dropout", [0, 0], "mc_dropout.training.dropout: [0, 0] ", "above 0"),
     ("cascade/deferral_ratios", [0.25, 0.254], "cascade.deferral_ratios: 0.25 and 0.254", "25 %"),
     ("mc_dropout/levels", [0.7, 0.699], "mc_dropout.levels: 0.7 and 0.699 ", "whole percents"),
+    # Gatekeeper sweeps
+    ("gatekeeper/pairs", {}, "gatekeeper.pairs: {} ", "at least 1"),
+    ("gatekeeper/pairs", {"cnn": {"large": "x"}}, "'cnn' is not under models", "Allowed: small_cn"),
+    (f"{PAIR}/large", "small_cnn_narrow", f"{PAIR_PATH}.large: 'small_cnn_narrow' ", "small_cnn,"),
+    (f"{PAIR}/large", "resnet", f"{PAIR_PATH}.large: 'resnet' is no other model", "test_resnet"),
+    (f"{PAIR}/large", drop, f"{PAIR_PATH}: the key 'large' is missing", ""),
+    (f"{PAIR}/start", "distill", f"{PAIR_PATH}.start: 'distill', ", "no block `distill`"),
+    (f"{PAIR}/start", "soup", f"{PAIR_PATH}.start: 'soup' ", "finetune, distill"),
+    ("gatekeeper/alphas", [], "gatekeeper.alphas: [] ", "at least 1"),
+    ("gatekeeper/alphas", [0.5, 1], "gatekeeper.alphas.1: 1 ", "< 1"),
+    ("gatekeeper/alphas", [0.125], "gatekeeper.alphas: [0.125]; ", "two decimals"),
+    ("gatekeeper/alphas", [0.3, 0.3], "gatekeeper.alphas: [0.3, 0.3] ", "twice"),
+    ("gatekeeper/training/epochs", drop, "gatekeeper.training: the key 'epochs' is missing", ""),
+    ("gatekeeper/training/early_stopping", 2, "training.early_stopping: 2, ", "leave it out"),
+    ("gatekeeper/training/search", SEARCH, "training.search: {'trials': 3", "leave it out"),
+    ("gatekeeper/training/accumulation", 5, "training.accumulation: 5 parts", "divisors"),
+    ("gatekeeper/normalisation", "mean", "gatekeeper.normalisation: 'mean' ", "batch, subset"),
+    ("gatekeeper/divergence", "kl", "gatekeeper.divergence: 'kl' ", "p_uniform, uniform_p"),
+    ("gatekeeper/correctness", "frozen", "gatekeeper.correctness: 'frozen' ", "cross_fitted"),
+    ("gatekeeper/targets", "teacher", "gatekeeper.targets: 'teacher' ", "labels, large"),
+    ("gatekeeper/anchor", -1, "gatekeeper.anchor: -1 ", "≥ 0"),
+    ("gatekeeper/anchor_targets", "large", "gatekeeper.anchor_targets: 'large' ", "leave it out"),
+    ("gatekeeper/folds", 3, "gatekeeper.folds: 3 is of no use ", "correctness: cross_fitted"),
 ]
+# Several keys that do not go together.
+SWEEPS = [
+    (
+        {"correctness": "cross_fitted", "training/augmentation": {"mixup": 0.2}},
+        "gatekeeper.training.augmentation.mixup: 0.2, ",
+        "allowed is 0",
+    ),
+    (
+        {"normalisation": "subset", "training/accumulation": 2},
+        "gatekeeper.training.accumulation: 2, ",
+        "allowed is 1",
+    ),
+    (
+        {"correctness": "cross_fitted", "folds": 100, "../datasets/digits/splits/train": 60},
+        "gatekeeper.folds: 100 of the 60 training images of datasets.digits",
+        "2 to 60",
+    ),
+    (
+        {
+            "correctness": "cross_fitted",
+            "pairs/small_cnn_narrow": {"large": "test_convnext", "start": "distill"},
+            "../models/small_cnn_narrow/distill": DISTILL,
+        },
+        f"{PAIR_PATH}.large: 'test_convnext', ",
+        "teacher is 'test_resnet'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "start", "allowed"), SWEEPS)
+def test_settings_of_a_sweep_that_contradict_each_other_are_refused(
+    config, changes, start, allowed
+):
+    for path, value in changes.items():
+        whole = path.removeprefix("../") if path.startswith("../") else f"gatekeeper/{path}"
+        put(config, whole, value)
+    with pytest.raises(SidekickError) as caught:
+        validate(config, SCHEMA)
+    message = str(caught.value)
+    assert message.startswith(start)
+    assert allowed in message.removeprefix(start)
+
+
+def test_settings_of_a_sweep_that_go_together_pass(config):
+    config["finetune"] |= {"early_stopping": 3, "linear_probe": PROBE, "search": SEARCH}
+    config["models"]["small_cnn_narrow"]["distill"] = DISTILL
+    config["gatekeeper"] |= {
+        "pairs": {
+            "small_cnn_narrow": {"large": "test_resnet", "start": "distill"},
+            "small_cnn": {"large": "test_resnet"},
+        },
+        "correctness": "cross_fitted",
+        "folds": 3,
+        "targets": "large",
+        "anchor": 0.5,
+        "anchor_targets": "large",
+        "normalisation": "subset",
+        "divergence": "uniform_p",
+    }
+    validate(config, SCHEMA)
+    config["gatekeeper"]["training"]["early_stopping"] = None
+    del config["gatekeeper"]["alphas"]
+    validate(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("imported", "changes", "message"),
+    [
+        ("small_cnn_narrow", {}, "gatekeeper.pairs: 'small_cnn_narrow' brings its logits; only"),
+        ("test_resnet", {}, None),
+        ("test_resnet", {"targets": "large"}, f"{PAIR_PATH}.large: 'test_resnet' brings its log"),
+    ],
+    ids=["small", "large", "large takes part"],
+)
+def test_a_sweep_needs_networks_where_it_asks_them(config, tmp_path, imported, changes, message):
+    config["seeds"] = [0]
+    config["mc_dropout"]["models"] = ["small_cnn"]
+    logits = {split: str(tmp_path / f"{split}.npz") for split in ("val", "test", "shift")}
+    for path in logits.values():
+        touch(Path(path))
+    config["models"][imported] = {"logits": {"digits": logits}, "gmacs": 1.0}
+    config["gatekeeper"] |= changes
+    if message is None:
+        validate(config, SCHEMA)
+        return
+    with pytest.raises(SidekickError) as caught:
+        validate(config, SCHEMA)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_sweep_can_be_deployed(config):
+    config["deployment"]["digits_cascade"]["models"] = [
+        "test_resnet", "small_cnn_narrow@gatekeeper_a50",
+    ]  # fmt: skip
+    validate(config, SCHEMA)
+    config["gatekeeper"]["alphas"] = [0.1]
+    with pytest.raises(SidekickError, match=r"no recipe 'gatekeeper_a50'.*ce_control"):
+        validate(config, SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +412,7 @@ def test_what_is_no_mapping_is_refused(content):
 def test_ids_are_what_the_rules_wildcards_accept(name):
     """The pattern of `wildcard_constraints` in rules/common.smk, which must match completely."""
     config = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
-    del config["mc_dropout"]
+    del config["mc_dropout"], config["deployment"], config["gatekeeper"]
     config["models"] = {name: {"architecture": "small_cnn"}}
     legal = re.fullmatch("[a-z][a-z0-9_]*", name) and len(name) <= 64
     try:

@@ -6,9 +6,7 @@ import pytest
 import yaml
 
 from sidekick import recipes
-from unit.test_config import DATASET, DISTILL, MODEL, SEARCH, SHIPPED, put
-
-PROBE = {"epochs": 5, "batch_size": 8, "learning_rate": 0.1}
+from unit.test_config import DATASET, DISTILL, MODEL, PROBE, SEARCH, SHIPPED, put
 
 
 @pytest.fixture
@@ -40,6 +38,8 @@ def everything(config):
             *(recipes.distill_recipe(config, model) for model in distilled),
             *(recipes.dataset_recipe(config, dataset) for dataset in datasets),
             recipes.mc_dropout_recipe(config),
+            recipes.alphas(config),
+            *(recipes.gatekeeper_recipe(config, m) for m in recipes.gatekept_models(config)),
         ]
     )
 
@@ -81,6 +81,9 @@ def test_what_does_not_matter_to_training_does_not_enter_recipes(config):
         (f"{MODEL}/options", {"width": 2}),
         (f"{MODEL}/finetune", {"epochs": 1}),
         ("mc_dropout/training/hidden", 9),
+        ("gatekeeper/alphas", [0.5, 0.9]),
+        ("gatekeeper/training/epochs", 3),
+        ("gatekeeper/anchor", 0.5),
         (f"{DATASET}/splits/val", 301),
         (f"{DATASET}/shift/samples", 299),
         (f"{DATASET}/main_metric", "macro_f1"),
@@ -170,6 +173,70 @@ def test_the_teacher_is_an_input_and_no_setting(config):
     assert recipe == {**config["finetune"], "distill": {"temperature": 2, "weight": 0.5}}
 
 
+def test_a_sweep_has_a_recipe_per_alpha_and_a_control(config):
+    config["gatekeeper"]["alphas"] = [0.9, 0.05, 0.5]
+    assert recipes.sweep(config) == [
+        "gatekeeper_a05", "gatekeeper_a50", "gatekeeper_a90", "ce_control",
+    ]  # fmt: skip
+    del config["gatekeeper"]["alphas"]
+    papers = [0.1, 0.3, 0.5, 0.7, 0.9]
+    assert recipes.alphas(config) == papers
+    del config["gatekeeper"]
+    assert recipes.alphas(config) == papers, "what a rule without jobs declares"
+    assert recipes.gatekept_models(config) == []
+
+
+def test_a_sweep_goes_on_with_the_models_settings_but_for_its_stages(config):
+    config["finetune"] |= {"linear_probe": PROBE, "search": SEARCH, "early_stopping": 3, "ema": 0.9}
+    config["gatekeeper"]["training"] = {
+        "epochs": 4, "learning_rate": 0.001, "ema": None, "augmentation": {"noise": 0},
+    }  # fmt: skip
+    config["models"]["small_cnn_narrow"]["finetune"] = {"weight_decay": 0.2}
+    assert recipes.gatekeeper_recipe(config, "small_cnn_narrow") == {
+        "augmentation": {"noise": 0, "shift": 2},
+        "batch_size": 32,
+        "epochs": 4,
+        "gatekeeper": {},
+        "learning_rate": 0.001,
+        "weight_decay": 0.2,
+    }
+    config["gatekeeper"] |= {"targets": "large", "anchor": 0.5}
+    found = recipes.gatekeeper_recipe(config, "small_cnn_narrow")
+    assert found["gatekeeper"] == {"anchor": 0.5, "targets": "large"}
+
+
+@pytest.mark.parametrize(
+    ("block", "start", "is_asked"),
+    [
+        ({}, "finetune", False),
+        ({}, "distill", False),
+        ({"targets": "large"}, "finetune", True),
+        ({"anchor": 0.5, "anchor_targets": "large"}, "finetune", True),
+        ({"anchor": 0.5}, "finetune", False),
+        ({"correctness": "cross_fitted"}, "finetune", False),
+        ({"correctness": "cross_fitted"}, "distill", True),
+    ],
+    ids=str,
+)
+def test_the_large_model_is_an_input_only_where_it_takes_part(config, block, start, is_asked):
+    config["gatekeeper"] |= block
+    model = "small_cnn_narrow"
+    assert recipes.gatekeeper_pair(config, model) == {"large": "test_resnet", "start": "finetune"}
+    config["gatekeeper"]["pairs"][model]["start"] = start
+    expected = "test_resnet" if is_asked else None
+    assert recipes.gatekeeper_partner(config, model) == expected
+
+
+def test_the_probe_is_an_input_only_of_folds(config):
+    model = "small_cnn_narrow"
+    config["finetune"]["linear_probe"] = PROBE
+    assert recipes.gatekeeper_probe(config, model) is None
+    config["gatekeeper"]["correctness"] = "cross_fitted"
+    assert recipes.gatekeeper_probe(config, model) == PROBE
+    config["models"][model]["finetune"] = {"linear_probe": None}
+    assert recipes.gatekeeper_probe(config, model) is None
+
+
 def test_only_what_is_evaluated_is_cached(config):
     assert recipes.evaluated_recipes(config, "small_cnn") == ["finetune"]
     config["finetune"]["search"] = SEARCH
@@ -177,7 +244,7 @@ def test_only_what_is_evaluated_is_cached(config):
     config["finetune"]["search"] = SEARCH | {"soups": True, "ensemble": 2}
     config["models"]["small_cnn"]["distill"] = DISTILL
     assert recipes.evaluated_recipes(config, "small_cnn") == [
-        "finetune", "soup_uniform", "soup_greedy", "trial00", "trial01", "trial02", "distill",
+        "finetune", "soup_uniform", "soup_greedy", "trial_ensemble", "distill",
     ]  # fmt: skip
     assert recipes.trial_ensemble(config, "digits", "small_cnn") == {
         "metric": "accuracy",
@@ -207,3 +274,47 @@ def test_a_datasets_own_mirror_comes_before_the_general_one(config):
     config["datasets"]["digits"]["mirror"] = "https://own"
     assert recipes.mirror(config, "tinyimagenet") == "https://own"
     assert recipes.mirror(config, "frost") == "https://general"
+
+
+def imported(config, **entry):
+    """Let small_cnn bring its logits of the digits."""
+    files = {"test": "a/test{seed}.npz", "val": "a/val{seed}.npz", **entry}
+    config["models"]["small_cnn"] = {"logits": {"digits": files}, "gmacs": 0.1}
+    return config
+
+
+def test_an_imported_model_has_one_recipe_and_no_training(config):
+    config["finetune"]["search"] = SEARCH | {"soups": True}
+    imported(config)
+    assert recipes.is_imported(config, "small_cnn")
+    assert not recipes.is_imported(config, "test_resnet")
+    assert recipes.evaluated_recipes(config, "small_cnn") == ["imported"]
+    assert recipes.evaluated_recipes(config, "test_resnet")[0] == "finetune"
+    assert recipes.search(config, "small_cnn") is None
+    assert recipes.trials(config, "small_cnn") == []
+    del config["finetune"]
+    assert recipes.linear_probe_recipe(config, "small_cnn") is None
+
+
+def test_a_request_names_the_files_of_one_seed_and_how_to_read_them(config):
+    imported(config, label_files={"test": "y{seed}.npy"}, kind="probabilities")
+    assert recipes.import_request(config, "digits", "small_cnn", 7) == {
+        "files": {"test": "a/test7.npz", "val": "a/val7.npz"},
+        "kind": "probabilities",
+        "labels_files": {"test": "y7.npy"},
+    }
+    config["datasets"]["digits"] = {"val_share": 0.5, "val_seed": 3, "main_metric": "accuracy"}
+    request = recipes.import_request(config, "digits", "small_cnn", 7)
+    assert (request["val_share"], request["val_seed"]) == (0.5, 3)
+
+
+def test_deployed_models_come_with_their_recipes(config):
+    imported(config)
+    models = ["small_cnn", "test_resnet", "test_convnext@distill"]
+    config["deployment"] = {"mine": {"kind": "duo", "models": models, "dataset": "digits"}}
+    assert recipes.deployed_models(config, "mine") == [
+        ("small_cnn", "imported"),
+        ("test_resnet", "finetune"),
+        ("test_convnext", "distill"),
+    ]
+    assert list(recipes.deployment(config, "mine")) == ["dataset", "kind", "models"]

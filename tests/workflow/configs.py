@@ -42,13 +42,18 @@ _SMALL: dict[str, Any] = {
             "learning_rate": 0.01,
         },
     },
+    "gatekeeper": {
+        "pairs": {"beta": {"large": "alpha"}},
+        "alphas": [0.3, 0.7],
+        "training": {"epochs": 1, "learning_rate": 0.001},
+    },
     "evaluation": {"replicates": {"test": 20, "shift": 20}, "level": 0.9, "seed": 0},
     "compute": {"device": "cpu", "threads": 1},
 }
 
 
 def small_config() -> dict[str, Any]:
-    """Two models, two seeds, one MC-dropout head: seconds of real work."""
+    """Two models, two seeds, one MC-dropout head, one sweep: seconds of real work."""
     return deepcopy(_SMALL)
 
 
@@ -68,9 +73,9 @@ SEARCH = {"trials": 3, "learning_rate": [0.002, 0.02], "weight_decay": [0.01, 0.
 
 
 def whole_training() -> dict[str, Any]:
-    """Two models with all that training can be asked for, and no MC-dropout head."""
+    """Two models with all that training can be asked for, and neither a head nor a sweep."""
     config = small_config()
-    del config["mc_dropout"]
+    del config["mc_dropout"], config["gatekeeper"]
     config["finetune"] |= {"early_stopping": 2, "ema": 0.9, "accumulation": 2}
     config["finetune"]["augmentation"] |= {
         "flip": True,
@@ -93,3 +98,21 @@ def downloaded() -> dict[str, Any]:
     entry["shift"]["corruptions"] = ["frost", "gaussian_noise"]
     config["datasets"]["tiny"] = entry
     return config
+
+
+def imported() -> dict[str, Any]:
+    """Two models that bring the logits that `foreign.save_foreign` writes."""
+    return {
+        "benchmark": "imported",
+        "seeds": [0],
+        "datasets": {"cifar": {"main_metric": "accuracy", "val_share": 0.5, "val_seed": 0}},
+        "models": {
+            "large": {"logits": {"cifar": {"test": "logits/large0.npz"}}, "gmacs": 2.0},
+            "little": {
+                "logits": {"cifar": {"test": "logits/little0.csv", "kind": "probabilities"}},
+                "gmacs": 0.2,
+            },
+        },
+        "cascade": {"deferral_ratios": [0.5]},
+        "evaluation": {"replicates": {"test": 20, "shift": 20}, "level": 0.9, "seed": 0},
+    }

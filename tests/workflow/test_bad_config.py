@@ -31,8 +31,9 @@ def set_value(config, path, value):
         (["finetune", "epochs"], "many", ["finetune.epochs", "'many'", "integer"]),
         (["datasets", "digits", "source"], "cifar11", ["datasets.digits.source", "'cifar11'"]),
         (["compute", "device"], "tpu", ["compute.device", "'tpu'", "cpu, cuda"]),
+        (["gatekeeper", "alphas"], [0.125], ["gatekeeper.alphas", "[0.125]", "two decimals"]),
     ],
-    ids=["architecture", "key", "id", "type", "dataset", "choice"],
+    ids=["architecture", "key", "id", "type", "dataset", "choice", "alpha"],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(project, path, value, words):
     with project.edit() as config:

@@ -15,7 +15,8 @@ MODELS = ("alpha", "beta", "gamma")
 BOARD = {"collect_leaderboard", "plot_leaderboard"}
 SINGLES = {f"evaluate_single digits {model}" for model in MODELS}
 PAIRS = {f"evaluate_pairs digits {model}" for model in MODELS[1:]}
-EVALUATIONS = SINGLES | PAIRS | {"evaluate_mc_dropout digits beta"}
+CASCADES = PAIRS | {"evaluate_gatekeeper digits beta"}
+EVALUATIONS = SINGLES | CASCADES | {"evaluate_mc_dropout digits beta"}
 
 
 def weights(model, seeds=SEEDS, dataset="digits"):
@@ -42,6 +43,15 @@ def head(model, seeds=SEEDS, dataset="digits"):
     } | {f"evaluate_mc_dropout {dataset} {model}"}
 
 
+def sweep(model, seeds=SEEDS, dataset="digits"):
+    """The jobs of a model's Gatekeeper sweep: one per seed and stage, whatever its alphas."""
+    return {
+        f"{rule} {dataset} {model} {seed}"
+        for seed in seeds
+        for rule in ("gatekeeper", "cache_sweep")
+    } | {f"evaluate_gatekeeper {dataset} {model}"}
+
+
 def newcomer(model):
     """All jobs of a model that is appended."""
     return (
@@ -62,7 +72,7 @@ def whole_dataset(dataset, models=MODELS, seeds=SEEDS):
         jobs |= weights(model, seeds, dataset)
         jobs |= {f"count_flops {dataset} {model}", f"evaluate_single {dataset} {model}"}
     jobs |= {f"evaluate_pairs {dataset} {model}" for model in models[1:]}
-    return jobs | head("beta", seeds, dataset)
+    return jobs | head("beta", seeds, dataset) | sweep("beta", seeds, dataset)
 
 
 def test_a_fresh_folder_needs_every_job_once(tmp_path):
@@ -78,17 +88,21 @@ def test_the_embedded_benchmark_needs_every_job_once(tmp_path):
         rule = job.split()[0]
         counts[rule] = counts.get(rule, 0) + 1
     datasets, models, seeds = (len(config[key]) for key in ("datasets", "models", "seeds"))
-    heads = len(config["mc_dropout"]["models"])
+    heads, sweeps = len(config["mc_dropout"]["models"]), len(config["gatekeeper"]["pairs"])
     expected = {
         "prepare_dataset": datasets,
         "draw_splits": datasets * seeds,
         "finetune": datasets * models * seeds,
         "train_mc_dropout": datasets * heads * seeds,
+        "gatekeeper": datasets * sweeps * seeds,
         "cache_logits": datasets * (models + heads) * seeds,
+        "cache_sweep": datasets * sweeps * seeds,
         "count_flops": datasets * models,
         "evaluate_single": datasets * models,
         "evaluate_pairs": datasets * (models - 1),
         "evaluate_mc_dropout": datasets * heads,
+        "evaluate_gatekeeper": datasets * sweeps,
+        "deploy": len(config["deployment"]),
         "collect_leaderboard": 1,
         "plot_leaderboard": 1,
     }
@@ -129,7 +143,12 @@ def test_an_edited_model_repeats_only_its_own_chain(finished):
         del config["models"]["gamma"]["finetune"]
         config["models"]["beta"]["finetune"] = {"learning_rate": 0.02}
     assert finished.plan() == (
-        weights("beta") | head("beta") | PAIRS | {"evaluate_single digits beta"} | BOARD
+        weights("beta")
+        | head("beta")
+        | sweep("beta")
+        | PAIRS
+        | {"evaluate_single digits beta"}
+        | BOARD
     )
 
 
@@ -148,6 +167,8 @@ def test_a_removed_model_leaves_the_others_and_comes_back_for_free(finished):
         remaining = {key: entry for key, entry in config["models"].items() if key != model}
         heads = {**config["mc_dropout"], "models": ["alpha" if model == "beta" else "beta"]}
         without = {**config, "models": remaining, "mc_dropout": heads}
+        if model != "gamma":
+            del without["gatekeeper"]
         finished.config = without
         new_head = head("alpha") if model == "beta" else set()
         assert finished.plan() == BOARD | new_head, f"{model} was removed"
@@ -185,10 +206,10 @@ def test_intervals_change_only_evaluations(finished):
     assert finished.plan() == EVALUATIONS | BOARD
 
 
-def test_deferral_ratios_change_only_pairs(finished):
+def test_deferral_ratios_change_only_cascades(finished):
     with finished.edit() as config:
         config["cascade"]["deferral_ratios"] = [0.25]
-    assert finished.plan() == PAIRS | BOARD
+    assert finished.plan() == CASCADES | BOARD
 
 
 def test_mc_dropout_settings_change_only_heads(finished):
@@ -209,10 +230,56 @@ def test_heads_come_and_go(finished):
     assert finished.plan() == BOARD
 
 
+def test_sweeps_come_and_go(finished):
+    with finished.edit() as config:
+        config["gatekeeper"]["pairs"]["gamma"] = {"large": "alpha"}
+    assert finished.plan() == sweep("gamma") | BOARD
+    with finished.edit() as config:
+        del config["gatekeeper"]
+    assert finished.plan() == BOARD
+
+
+@pytest.mark.parametrize("alphas", [[0.3, 0.5, 0.7], [0.7]], ids=["another", "fewer"])
+def test_other_alphas_repeat_only_their_sweep(finished, alphas):
+    with finished.edit() as config:
+        config["gatekeeper"]["alphas"] = alphas
+    assert finished.plan() == sweep("beta") | BOARD
+    with finished.edit() as config:
+        config["gatekeeper"]["alphas"] = [0.7, 0.3]
+    assert finished.plan() == set(), "the same ones in another order"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"training": {"epochs": 2, "learning_rate": 0.001}}, {"anchor": 0.5}], ids=str
+)
+def test_other_settings_repeat_only_their_sweep(finished, changes):
+    with finished.edit() as config:
+        config["gatekeeper"] |= changes
+    assert finished.plan() == sweep("beta") | BOARD
+
+
+def test_another_large_model_trains_anew_only_if_it_takes_part(finished):
+    with finished.edit() as config:
+        config["gatekeeper"]["pairs"]["beta"]["large"] = "gamma"
+    assert finished.plan() == {"evaluate_gatekeeper digits beta"} | BOARD
+    with finished.edit() as config:
+        config["gatekeeper"]["targets"] = "large"
+    finished.snakemake("--cores", "2")
+    with finished.edit() as config:
+        config["gatekeeper"]["pairs"]["beta"]["large"] = "alpha"
+    assert finished.plan() == sweep("beta") | BOARD
+    with finished.edit() as config:
+        config["models"]["alpha"]["finetune"] = {"epochs": 3}
+    jobs = finished.plan()
+    assert weights("alpha") | sweep("beta") <= jobs
+    assert not jobs & weights("beta")
+
+
 def test_a_new_seed_trains_only_itself(finished):
     with finished.edit() as config:
         config["seeds"] = [0, 1, 2]
-    trained = set().union(*(weights(model, [2]) for model in MODELS)) | head("beta", [2])
+    trained = set().union(*(weights(model, [2]) for model in MODELS))
+    trained |= head("beta", [2]) | sweep("beta", [2])
     assert finished.plan() == {"draw_splits digits 2"} | trained | EVALUATIONS | BOARD
 
 
@@ -276,6 +343,7 @@ def test_a_given_configuration_replaces_the_default_one(finished, tmp_path):
     config = three_models()
     config["models"] = {"zeta": small_cnn(7), "eta": small_cnn(8)}
     config["mc_dropout"]["models"] = ["eta"]
+    config["gatekeeper"]["pairs"] = {"eta": {"large": "zeta"}}
     other = Project(tmp_path / "other")
     other.folder.mkdir()
     other.config = config
@@ -303,7 +371,7 @@ def test_results_can_live_in_another_folder(tmp_path):
     assert jobs == whole_dataset("digits") | BOARD
 
 
-def searched(model, dataset="digits", recipes=("soup_greedy", "soup_uniform"), trials=3):
+def searched(model, dataset="digits", trials=3):
     """The jobs of a model that is searched for, with soups and an ensemble of trials."""
     names = [f"trial{number:02d}" for number in range(trials)]
     jobs = set()
@@ -311,8 +379,9 @@ def searched(model, dataset="digits", recipes=("soup_greedy", "soup_uniform"), t
         place = f"{dataset} {model}"
         jobs |= {f"linear_probe {place} {seed}", f"select_trial {place} {seed}"}
         jobs |= {f"finetune {place} {name} {seed}" for name in names}
-        jobs |= {f"cache_logits {place} {name} {seed}" for name in ("finetune", *recipes, *names)}
-        jobs |= {f"make_soup {place} {seed}"} if recipes else set()
+        cached = ("finetune", "soup_greedy", "soup_uniform", *names)
+        jobs |= {f"cache_logits {place} {name} {seed}" for name in cached}
+        jobs |= {f"make_soup {place} {seed}", f"ensemble_trials {place} {seed}"}
     return jobs | {f"count_flops {dataset} {model}", f"evaluate_single {dataset} {model}"}
 
 
@@ -352,12 +421,13 @@ def test_more_trials_keep_the_ones_that_are_done(tmp_path):
     jobs = project.plan()
     trained = {job for job in jobs if job.startswith("finetune")}
     assert trained == {f"finetune digits alpha trial03 {seed}" for seed in SEEDS}
+    assert {f"ensemble_trials digits alpha {seed}" for seed in SEEDS} < jobs
     with project.edit() as config:
         config["models"]["alpha"]["finetune"]["linear_probe"]["epochs"] = 9
     assert {f"linear_probe digits alpha {seed}" for seed in SEEDS} < project.plan()
 
 
-def test_another_teacher_repeats_the_distillation_only(tmp_path):
+def test_another_distillation_repeats_itself_and_what_it_is_part_of(tmp_path):
     config = whole_training()
     config["models"]["gamma"] = small_cnn(3)
     project = Project.create(tmp_path / "project", config)
@@ -365,11 +435,65 @@ def test_another_teacher_repeats_the_distillation_only(tmp_path):
     project.snakemake("--cores", "2")
     with project.edit() as config:
         config["models"]["beta"]["distill"]["weight"] = 0.2
-    assert project.plan() == BOARD | {"evaluate_single digits beta"} | {
+    distilled = {
         f"{rule} digits beta {rest}{seed}"
         for seed in SEEDS
         for rule, rest in (("distill", ""), ("cache_logits", "distill "))
     }
+    assert project.plan() == BOARD | PAIRS | {"evaluate_single digits beta"} | distilled
+
+    project.snakemake("--cores", "2")
+    with project.edit() as config:
+        del config["models"]["beta"]["distill"]
+    assert project.plan() == BOARD | {"evaluate_single digits beta"}
+    project.snakemake("--cores", "2")
+    with project.edit() as config:
+        config["models"]["gamma"]["distill"] = {"teacher": "alpha", "temperature": 2, "weight": 1}
+    jobs = project.plan()
+    assert {f"distill digits gamma {seed}" for seed in SEEDS} < jobs
+    assert {"evaluate_single digits gamma", "evaluate_pairs digits gamma"} < jobs
+    assert "evaluate_pairs digits beta" not in jobs
+
+
+def test_a_sweep_of_a_distilled_model_goes_on_from_it(tmp_path):
+    config = whole_training()
+    config["gatekeeper"] = {
+        "pairs": {"beta": {"large": "alpha", "start": "distill"}},
+        "alphas": [0.5],
+        "training": {"epochs": 1, "learning_rate": 0.001},
+    }
+    project = Project.create(tmp_path / "project", config)
+    before = project.plan()
+    assert sweep("beta") < before
+    project.use_stubs()
+    project.snakemake("--cores", "2")
+    with project.edit() as config:
+        config["models"]["beta"]["distill"]["weight"] = 0.2
+    assert {f"distill digits beta {seed}" for seed in SEEDS} | sweep("beta") < project.plan()
+    with project.edit() as config:
+        config["models"]["beta"]["distill"]["weight"] = 0.5
+        config["gatekeeper"]["pairs"]["beta"]["start"] = "finetune"
+    assert project.plan() == sweep("beta") | BOARD
+
+
+def test_folds_of_a_sweep_start_from_the_linear_probe(tmp_path):
+    config = whole_training()
+    config["finetune"]["augmentation"]["mixup"] = 0
+    config["models"]["beta"]["finetune"] = {
+        "linear_probe": {"epochs": 2, "batch_size": 20, "learning_rate": 0.01}
+    }
+    config["gatekeeper"] = {
+        "pairs": {"beta": {"large": "alpha"}},
+        "correctness": "cross_fitted",
+        "training": {"epochs": 1, "learning_rate": 0.001},
+    }
+    project = Project.create(tmp_path / "project", config)
+    project.use_stubs()
+    project.snakemake("--cores", "2")
+    probe = "results/checkpoints/digits/beta/linear_probe/seed0.safetensors"
+    sweep_of_seed = "results/checkpoints/digits/beta/ce_control/seed0.safetensors"
+    outcome = project.snakemake("--dry-run", "--forcerun", "gatekeeper", "--", sweep_of_seed)
+    assert probe in outcome.output
 
 
 def test_files_are_downloaded_where_none_are_given(tmp_path):
@@ -413,3 +537,6 @@ def test_a_ready_made_benchmark_can_be_planned(name, tmp_path):
     assert len(trained) == len(config["seeds"]) * (searches * trials + others)
     assert {job for job in jobs if job.startswith("download")}
     assert f"evaluate_single {name} resnet50" in jobs
+    [small] = config["gatekeeper"]["pairs"]
+    assert config["gatekeeper"]["alphas"] == [0.1, 0.3, 0.5, 0.7, 0.9]
+    assert sweep(small, config["seeds"], name) < jobs

@@ -36,6 +36,7 @@ CONTROLS = {
     ("mc_dropout", "mean_3"): "mc_dropout:deterministic",
     ("mc_dropout", "interval80_3"): "mc_dropout:deterministic_at_interval80",
 }
+OF_SWEEP = pl.col("recipe").str.contains("gatekeeper_|ce_control")
 METRICS = {
     "accuracy", "macro_f1", "nll", "brier", "ece", "auroc", "aurc", "e_aurc", "augrc", "overlap",
     "s_d", "deferral_area", "accuracy_budget_50", *(f"sac_{level}" for level in range(90, 100)),
@@ -71,10 +72,14 @@ def test_the_layout_is_the_documented_one(real_run):
         "datasets/digits/splits/seed1.parquet",
         "checkpoints/digits/alpha/finetune/seed0.safetensors",
         "checkpoints/digits/beta/mc_dropout/seed1.safetensors",
+        "checkpoints/digits/beta/gatekeeper_a30/seed0.safetensors",
+        "checkpoints/digits/beta/ce_control/seed1.curve.parquet",
         "flops/digits/alpha.json",
         "logits/digits/alpha/finetune/seed0/val.parquet",
         "logits/digits/alpha/finetune/seed0/test.parquet",
         "logits/digits/beta/mc_dropout/seed1/shift.parquet",
+        "logits/digits/beta/gatekeeper_a70/seed1/test.parquet",
+        "evaluation/gatekeeper/digits/beta/metrics.parquet",
         "leaderboard/leaderboard.parquet",
         "leaderboard/leaderboard.csv",
         "leaderboard/figures/digits/aurc_vs_gmacs.svg",
@@ -86,7 +91,7 @@ def test_the_layout_is_the_documented_one(real_run):
 
 def test_every_job_left_a_log_and_a_benchmark(real_run):
     jobs = [job.split() for job in jobs_of(real_run.path("output.txt").read_text())]
-    assert len(jobs) == 24
+    assert len(jobs) == 29
     for rule, *wildcards in jobs:
         if rule == "all":
             continue
@@ -109,13 +114,17 @@ def test_parquet_files_say_where_they_came_from(real_run):
         "checkpoints/digits/beta/mc_dropout/seed1.curve": everywhere
         | model
         | {"recipe": "mc_dropout"},
+        "checkpoints/digits/beta/gatekeeper_a70/seed1.curve": everywhere
+        | model
+        | {"recipe": "gatekeeper_a70"},
         "evaluation/pairs/digits/beta/metrics": {"benchmark": "tiny", "dataset": "digits"},
+        "evaluation/gatekeeper/digits/beta/metrics": {"benchmark": "tiny", "dataset": "digits"},
         "leaderboard/leaderboard": {"benchmark": "tiny"},
     } | {
         f"logits/digits/beta/{recipe}/seed1/{split}": everywhere
         | model
         | {"recipe": recipe, "split": split}
-        for recipe in ("finetune", "mc_dropout")
+        for recipe in ("finetune", "mc_dropout", "gatekeeper_a30", "ce_control")
         for split in ("val", "test", "shift")
     }
     for name, facts in expected.items():
@@ -145,7 +154,9 @@ def test_the_board_has_the_documented_columns_and_metrics(real_run, board):
 @pytest.mark.parametrize("method", CONTROLS, ids=":".join)
 def test_every_method_is_on_the_board_with_its_control(board, method):
     predictor, variant = method
-    rows = board.filter((pl.col("predictor") == predictor) & (pl.col("variant") == variant))
+    rows = board.filter(
+        (pl.col("predictor") == predictor) & (pl.col("variant") == variant) & ~OF_SWEEP
+    )
     assert set(rows["split"]) == {"test", "shift"}
     compared = rows.filter(pl.col("baseline").is_not_null())
     assert set(compared["split"]) == {"test", "shift"}
@@ -161,6 +172,32 @@ def test_every_method_is_on_the_board_with_its_control(board, method):
     name = pl.concat_str(["predictor", "variant", models], separator=":") + recipe
     known = board.select(name.alias("name").unique()).to_series()
     assert set(compared["baseline"]) <= set(known), "a control has no rows of its own"
+
+
+@pytest.mark.parametrize(
+    ("predictor", "variant", "models"),
+    [
+        ("single", "raw", "beta"),
+        ("temperature", "scaled", "beta"),
+        ("cascade", "max_softmax", "alpha+beta"),
+        ("duo_cascade", "max_softmax", "alpha+beta"),
+    ],
+)
+def test_a_sweep_is_on_the_board_with_both_its_controls(board, predictor, variant, models):
+    large = "finetune+" if "+" in models else ""
+    untuned = f"{predictor}:{variant}:{models}"
+    control = f"{untuned}@{large}ce_control"
+
+    def baselines(variant, recipe):
+        place = {"predictor": predictor, "variant": variant, "recipe": f"{large}{recipe}"}
+        rows = board.filter(**place)
+        assert set(rows["split"]) == {"test", "shift"}
+        return set(rows["baseline"].drop_nulls())
+
+    assert baselines(variant, "ce_control") == {untuned}
+    for recipe in ("gatekeeper_a30", "gatekeeper_a70", "gatekeeper_chosen"):
+        assert baselines(variant, recipe) == {control}
+        assert baselines(f"{variant}_vs_untuned", recipe) == {untuned}
 
 
 def test_nothing_temporary_is_left(real_run):
@@ -200,7 +237,8 @@ def test_the_smallest_benchmark_gets_its_board(tmp_path):
     """One model, one seed, no head and no shift: nothing to pair, to average or to corrupt."""
     config = small_config()
     config["seeds"] = [3]
-    del config["models"]["beta"], config["mc_dropout"], config["datasets"]["digits"]["shift"]
+    del config["models"]["beta"], config["mc_dropout"], config["gatekeeper"]
+    del config["datasets"]["digits"]["shift"]
     project = Project.create(tmp_path / "project", config)
     project.snakemake("--cores", "2")
     board = pl.read_parquet(project.path("results/leaderboard/leaderboard.parquet"))
@@ -217,10 +255,8 @@ def test_a_truncated_logit_file_is_named_and_can_be_mended(real_run, tmp_path):
     damaged = project.path(name)
     damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
     outcome = project.snakemake("--cores", "1", succeeds=False)
-    # Whichever of the two jobs that read the file came first.
-    logs = [
-        project.path(f"results/logs/evaluate_{job}/digits/beta.log") for job in ("single", "pairs")
-    ]
+    # Whichever of the jobs that read the file came first.
+    logs = project.path("results/logs").glob("evaluate_*/digits/beta.log")
     for text in (outcome.output, "".join(log.read_text() for log in logs)):
         assert name in text
         assert "Delete it and start the run again" in text

@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from sidekick.artifacts import read_json
+from sidekick.models.checkpoints import describe
 from workflow.project import ROOT, Project
 from workflow.slices import DATA, make_cifar10, make_cifar100_c, md5, served
 
@@ -64,6 +65,12 @@ def shrunk(name, models, weights, **training):
     config["finetune"] |= {"epochs": 1, "batch_size": 32, **training}
     config["finetune"]["linear_probe"] |= {"epochs": 3, "batch_size": 64}
     config.pop("mc_dropout", None)
+    sweep = config["gatekeeper"]
+    [(small, pair)] = sweep["pairs"].items()
+    if {small, pair["large"]} <= set(models):
+        sweep |= {"alphas": [0.5, 0.9], "training": {**sweep["training"], "epochs": 2}}
+    else:
+        del config["gatekeeper"]
     return config
 
 
@@ -98,6 +105,17 @@ def test_cifar100_with_its_published_corruptions_over_http(tmp_path, weights):
     with served(files) as url:
         config["downloads"] = {"mirror": url}
         project, board = run(config, tmp_path / "project")
+    assert predictors(board) >= {
+        ("single", "gatekeeper_a50"),
+        ("single", "ce_control"),
+        ("cascade", "finetune+gatekeeper_a90"),
+        ("duo_cascade", "finetune+gatekeeper_chosen"),
+    }
+    sweep = "cascade:max_softmax:cifar_resnet18+small_cnn@finetune+ce_control"
+    compared = board.filter(pl.col("baseline") == sweep)
+    assert set(compared["recipe"]) == {
+        f"finetune+gatekeeper_{name}" for name in ("a50", "a90", "chosen")
+    }
     assert project.path("resources/cifar100/cifar-100-python.tar.gz").exists()
     assert read_json(project.path("results/datasets/cifar100/dataset.json"))["shift_source"] == (
         "cifar100_c"
@@ -122,18 +140,24 @@ def test_tinyimagenet_with_the_whole_training(tmp_path, weights):
     with served(DATA / "frost") as url:
         config["downloads"] = {"mirror": url}
         project, board = run(config, tmp_path / "project")
+    checkpoints = project.path("results/checkpoints/tinyimagenet")
     assert predictors(board) >= {
         ("single", "finetune"),
         ("soup", "soup_uniform"),
         ("soup", "soup_greedy"),
-        ("ensemble", "finetune"),
+        ("ensemble", "trial_ensemble"),
         ("temperature", "distill"),
         ("duo", "finetune"),
+        ("duo", "soup_greedy+finetune"),
+        ("duo", "trial_ensemble+finetune"),
+        ("duo", "finetune+distill"),
+        ("cascade", "finetune+gatekeeper_a50"),
     }
+    tuned = describe(checkpoints / "mobilenetv3_small/gatekeeper_a50/seed0.safetensors")
+    assert tuned.facts["start"]["recipe"] == "distill"
     assert project.path("resources/frost/frost1.png").exists()
     assert not project.path("resources/tinyimagenet").exists(), "the user's archive is used"
-    trials = project.path("results/checkpoints/tinyimagenet/resnet50").glob("trial*/*.safetensors")
-    assert len(list(trials)) == 2
+    assert len(list(checkpoints.glob("resnet50/trial*/*.safetensors"))) == 2
 
 
 def test_food101_streams_images_of_all_sizes(tmp_path, weights):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,17 +93,40 @@ def write_table(
     byte_stream_split
         Floating-point leaf columns to split into byte streams (much smaller for logits).
     """
-    table = table.replace_schema_metadata(table_metadata(facts))
+    write_tables([table], path, facts, dictionary=dictionary, byte_stream_split=byte_stream_split)
+
+
+def write_tables(
+    tables: Iterable[pa.Table],
+    path: str | Path,
+    facts: Mapping[str, object],
+    *,
+    dictionary: bool | Iterable[str] = False,
+    byte_stream_split: Iterable[str] | None = None,
+) -> None:
+    """Write one Parquet file from parts, of which only one need be held at a time.
+
+    Parameters
+    ----------
+    tables
+        At least one, all with the same columns. Each becomes a row group.
+    path, facts, dictionary, byte_stream_split
+        As for `write_table`.
+    """
+    tables = iter(tables)
+    first = next(tables)
     with atomic_path(path) as temporary:
-        pq.write_table(
-            table,
+        with pq.ParquetWriter(
             temporary,
+            first.schema.with_metadata(table_metadata(facts)),
             compression="zstd",
             compression_level=1,
             use_dictionary=dictionary if isinstance(dictionary, bool) else list(dictionary),
             use_byte_stream_split=list(byte_stream_split) if byte_stream_split else False,
             write_page_checksum=True,
-        )
+        ) as writer:
+            for table in chain([first], tables):
+                writer.write_table(table)
         seal(temporary)
 
 

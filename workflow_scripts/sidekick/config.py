@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sidekick import recipes
-from sidekick.config_form import check_file, check_form, suggest
+from sidekick.config_deployment import check_deployment
+from sidekick.config_form import check_file, check_form, check_parts, suggest
+from sidekick.config_gatekeeper import check_gatekeeper
+from sidekick.config_imports import check_imports, check_origins
 from sidekick.datasets import corruption_names, get_dataset, get_shift_source
 from sidekick.errors import SidekickError
 from sidekick.models import names
@@ -25,14 +28,21 @@ def validate(config: Mapping[str, Any], schema_path: str | Path) -> None:
         Naming the key's path, its value and what is allowed.
     """
     check_form(config, schema_path)
-    for dataset, entry in config["datasets"].items():
+    check_origins(config)
+    sources = {name: entry for name, entry in config["datasets"].items() if "source" in entry}
+    for dataset, entry in sources.items():
         _check_dataset(f"datasets.{dataset}", entry)
-    _check_checksums(config["datasets"])
+    _check_checksums(sources)
     for model, entry in config["models"].items():
-        _check_model(f"models.{model}", entry, config)
-        _check_training(f"models.{model}.finetune", config, model)
-    _check_percents("cascade.deferral_ratios", config["cascade"]["deferral_ratios"])
+        if not recipes.is_imported(config, model):
+            _check_model(f"models.{model}", entry, config)
+            _check_training(f"models.{model}.finetune", config, model)
+    check_imports(config)
+    for key in ("deferral_ratios", "budgets", "accuracies"):
+        _check_percents(f"cascade.{key}", config["cascade"].get(key, []))
     _check_mc_dropout(config)
+    check_gatekeeper(config)
+    check_deployment(config)
 
 
 def _check_dataset(path: str, entry: Mapping[str, Any]) -> None:
@@ -123,23 +133,21 @@ def _check_model(path: str, entry: Mapping[str, Any], config: Mapping[str, Any])
             "or a folder that holds one"
         )
     if "distill" in entry:
-        others = [other for other in config["models"] if f"models.{other}" != path]
+        others = [
+            other
+            for other in config["models"]
+            if f"models.{other}" != path and not recipes.is_imported(config, other)
+        ]
         teacher = entry["distill"]["teacher"]
         if teacher not in others:
             raise SidekickError(
-                f"{path}.distill.teacher: '{teacher}' is no other model of this benchmark"
-                + suggest(teacher, others)
+                f"{path}.distill.teacher: '{teacher}' is no other trained model of this "
+                "benchmark" + suggest(teacher, others)
             )
 
 
 def _check_training(path: str, config: Mapping[str, Any], model: str) -> None:
-    recipe = recipes.finetune_recipe(config, model)
-    parts, batch = recipe.get("accumulation", 1), recipe["batch_size"]
-    if batch % parts or batch < 2 * parts:
-        raise SidekickError(
-            f"{path}.accumulation: {parts} parts of a batch of {batch}; allowed are divisors of "
-            "the batch size that leave at least 2 images per part"
-        )
+    check_parts(path, recipes.finetune_recipe(config, model))
     search = recipes.search(config, model)
     if search is None:
         return
@@ -162,6 +170,11 @@ def _check_mc_dropout(config: Mapping[str, Any]) -> None:
         if model not in config["models"]:
             hint = suggest(model, config["models"])
             raise SidekickError(f"mc_dropout.models: '{model}' is not under models{hint}")
+        if recipes.is_imported(config, model):
+            raise SidekickError(
+                f"mc_dropout.models: '{model}' brings its logits; a head needs a model that is "
+                "trained here"
+            )
     _check_percents("mc_dropout.levels", block["levels"])
     if not any(block["training"]["dropout"]):
         raise SidekickError(

@@ -79,6 +79,16 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     return f". Allowed: {', '.join(choices)}.{hint}"
 
 
+def check_parts(path: str, recipe: Mapping[str, Any]) -> None:
+    """Refuse a training whose batches cannot be computed in so many parts."""
+    parts, batch = recipe.get("accumulation", 1), recipe["batch_size"]
+    if batch % parts or batch < 2 * parts:
+        raise SidekickError(
+            f"{path}.accumulation: {parts} parts of a batch of {batch}; allowed are divisors of "
+            "the batch size that leave at least 2 images per part"
+        )
+
+
 def _check_plain(path: tuple, value: Any) -> None:
     """Refuse what YAML can say but JSON cannot: keys that are not text, NaN and infinity."""
     place = ".".join(map(str, path)) or "the top level"

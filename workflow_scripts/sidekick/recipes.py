@@ -6,11 +6,13 @@ and leaves out what does not change results, such as labels.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from sidekick.datasets import get_dataset, source_files
+from sidekick.training.gatekeeper_settings import GatekeeperSettings
 from sidekick.training.search import draw_trial
+from sidekick.training.sweep import sweep_recipes
 
 # A costly rule re-runs when its number here changes, not when its code does: bump a number by
 # hand when results would differ, and say so in CHANGELOG.md.
@@ -23,16 +25,32 @@ REVISIONS = {
     "select_trial": 1,
     "make_soup": 1,
     "distill": 1,
+    "gatekeeper": 1,
     "train_mc_dropout": 2,
     "cache_logits": 2,
+    "cache_sweep": 1,
 }
 
 _ARCHITECTURE_KEYS = ("architecture", "input", "options", "pretrained")
 _DATASET_KEYS = ("checksum", "main_metric", "shift", "source", "splits")
 # Of the `finetune` block: jobs of their own.
 _STAGES = ("linear_probe", "search")
+# Of a Gatekeeper sweep: the paper's.
+_ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 # Where a file comes from: its checksum says what is in it.
 _ORIGINS = ("mirror", "path")
+# Of an entry under `logits:`, in which any may be missing but the first.
+_IMPORTED_SPLITS = ("test", "val", "shift")
+
+
+def is_imported(config: Mapping[str, Any], model: str) -> bool:
+    """Say whether a model brings its logits instead of being trained."""
+    return "logits" in config["models"][model]
+
+
+def base_recipe(config: Mapping[str, Any], model: str) -> str:
+    """Name the recipe that a model comes with; its others are compared with this one."""
+    return "imported" if is_imported(config, model) else "finetune"
 
 
 def architecture(config: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -77,6 +95,52 @@ def distill_recipe(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     return _sorted({**finetune_recipe(config, model), "distill": own})
 
 
+def gatekept_models(config: Mapping[str, Any]) -> list[str]:
+    """Name the small models of Gatekeeper sweeps."""
+    return sorted(config.get("gatekeeper", {}).get("pairs", {}))
+
+
+def alphas(config: Mapping[str, Any]) -> list[float]:
+    """Give the alphas of all Gatekeeper sweeps."""
+    return sorted(config.get("gatekeeper", {}).get("alphas", _ALPHAS))
+
+
+def sweep(config: Mapping[str, Any]) -> list[str]:
+    """Name the recipes of a Gatekeeper sweep: its alphas' and its control."""
+    return list(sweep_recipes(alphas(config)))
+
+
+def gatekeeper_pair(config: Mapping[str, Any], model: str) -> dict[str, str]:
+    """Give the `large` model that a gatekept one defers to, and the recipe that it starts from."""
+    return {"start": "finetune", **config["gatekeeper"]["pairs"][model]}
+
+
+def gatekeeper_recipe(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Merge a model's training settings with those of its sweep, which has no early stopping."""
+    block = config["gatekeeper"]
+    inherited = finetune_recipe(config, model)
+    inherited.pop("early_stopping", None)
+    training = _merged(inherited, block["training"])
+    chosen = {own.name: block[own.name] for own in fields(GatekeeperSettings) if own.name in block}
+    given = {key: value for key, value in training.items() if value is not None}
+    return _sorted({**given, "gatekeeper": chosen})
+
+
+def gatekeeper_partner(config: Mapping[str, Any], model: str) -> str | None:
+    """Name the large model if the training of a sweep asks it."""
+    settings = GatekeeperSettings.of(gatekeeper_recipe(config, model))
+    pair = gatekeeper_pair(config, model)
+    is_teacher = settings.correctness == "cross_fitted" and pair["start"] == "distill"
+    return pair["large"] if settings.asks_large or is_teacher else None
+
+
+def gatekeeper_probe(config: Mapping[str, Any], model: str) -> dict[str, Any] | None:
+    """Give the linear probe that the folds of a sweep start from, if there are both."""
+    settings = GatekeeperSettings.of(gatekeeper_recipe(config, model))
+    is_needed = settings.correctness == "cross_fitted"
+    return linear_probe_recipe(config, model) if is_needed else None
+
+
 def mc_dropout_recipe(config: Mapping[str, Any]) -> dict[str, Any]:
     """Give the training settings of the MC-dropout head."""
     return _sorted(config["mc_dropout"]["training"])
@@ -84,12 +148,12 @@ def mc_dropout_recipe(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def evaluated_recipes(config: Mapping[str, Any], model: str) -> list[str]:
     """Name the recipes of a model whose logits are cached and evaluated on their own."""
-    recipes = ["finetune"]
+    recipes = [base_recipe(config, model)]
     block = search(config, model) or {}
     if block.get("soups"):
         recipes += ["soup_uniform", "soup_greedy"]
     if block.get("ensemble"):
-        recipes += trials(config, model)
+        recipes.append("trial_ensemble")
     if "distill" in config["models"][model]:
         recipes.append("distill")
     return recipes
@@ -103,6 +167,34 @@ def trial_ensemble(config: Mapping[str, Any], dataset: str, model: str) -> dict[
     entry = config["datasets"][dataset]
     metric = entry.get("main_metric") or get_dataset(entry["source"]).main_metric
     return {"metric": metric, "size": size}
+
+
+def import_request(
+    config: Mapping[str, Any], dataset: str, model: str, seed: int
+) -> dict[str, Any]:
+    """Give the arguments of `import_logits` that say what is imported for one seed."""
+    entry = config["models"][model]["logits"][dataset]
+    own = config["datasets"][dataset]
+    request = {
+        "files": {split: entry[split] for split in _IMPORTED_SPLITS if split in entry},
+        "labels_files": entry.get("label_files", {}),
+        **{key: entry[key] for key in ("kind", "fields") if key in entry},
+        **{key: own[key] for key in ("val_share", "val_seed") if key in own},
+    }
+    for paths in ("files", "labels_files"):
+        request[paths] = {k: v.replace("{seed}", str(seed)) for k, v in request[paths].items()}
+    return _sorted(request)
+
+
+def deployment(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Give what a deployed predictor depends on."""
+    return _sorted(config["deployment"][name])
+
+
+def deployed_models(config: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    """Give the models of a deployed predictor, each with its recipe."""
+    pairs = [text.partition("@")[::2] for text in config["deployment"][name]["models"]]
+    return [(model, recipe or base_recipe(config, model)) for model, recipe in pairs]
 
 
 def remote_file(config: Mapping[str, Any], source: str, name: str) -> dict[str, Any]:
@@ -136,6 +228,9 @@ def dataset_recipe(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def _settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Give a model's training settings; none where it brings its logits."""
+    if is_imported(config, model):
+        return {}
     merged = _merged(config["finetune"], config["models"][model].get("finetune", {}))
     return _sorted({key: value for key, value in merged.items() if value is not None})
 

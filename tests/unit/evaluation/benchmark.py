@@ -4,9 +4,11 @@ import numpy as np
 import polars as pl
 
 from sidekick.artifacts import write_json
+from sidekick.evaluation.gatekeeper import evaluate_gatekeeper
 from sidekick.evaluation.mc_dropout import evaluate_mc_dropout
 from sidekick.evaluation.pairs import evaluate_pairs
 from sidekick.evaluation.single import evaluate_single
+from sidekick.evaluation.trial_ensemble import write_trial_ensemble
 from sidekick.logit_cache import write_logits
 
 CELLS = (("fog", 1), ("fog", 3), ("snow", 1), ("snow", 3))
@@ -50,7 +52,7 @@ class Benchmark:
             "level": 0.9,
             "seed": 5,
         }
-        self.ratios = [0.25, 0.5]
+        self.cascade = {"deferral_ratios": [0.25, 0.5]}
         labels = np.random.default_rng(0).integers(0, classes, sum(self.sizes.values()))
         self.data = {}
         for index, (model, (_, signal)) in enumerate(self.models.items()):
@@ -122,25 +124,56 @@ class Benchmark:
         )
         return {table: pl.read_parquet(path) for table, path in outputs.items()}
 
-    def single(self, model=BIG, recipes=None, trial_ensemble=None):
+    def single(self, model=BIG, recipes=None):
         """Evaluate one model: table name to data frame.
 
-        `recipes` maps a recipe's name to the model whose logits stand in for it.
+        `recipes` maps a recipe's name to the model whose logits stand in for it, or to the files
+        of its logits.
         """
-        logits = self.logits(model)
-        for recipe, stand_in in (recipes or {}).items():
-            for split in SPLITS:
-                logits[split] += [
-                    self._as_recipe(split, stand_in, model, recipe, s) for s in self.seeds
-                ]
+        logits = self._with_recipes({model: recipes or {}})
         return self._run(
             evaluate_single,
             f"single/{model}",
             {"model": model},
             logits=logits,
             flops=str(self.flops(model)),
-            trial_ensemble=trial_ensemble,
         )
+
+    def _with_recipes(self, recipes):
+        """The logit files of some models and of further recipes of theirs."""
+        logits = self.logits(*recipes)
+        for model, own in recipes.items():
+            for recipe, stand_in in own.items():
+                for split in SPLITS:
+                    if isinstance(stand_in, dict):
+                        logits[split] += stand_in[split]
+                        continue
+                    logits[split] += [
+                        self._as_recipe(split, stand_in, model, recipe, s) for s in self.seeds
+                    ]
+        return logits
+
+    def trial_ensemble(self, model, trials, size, metric="accuracy"):
+        """Write the ensemble of trials, models whose logits stand in for them."""
+        files = {split: [] for split in SPLITS}
+        for seed in self.seeds:
+            outputs = {
+                split: str(self.folder / "trial_ensemble" / f"seed{seed}" / f"{split}.parquet")
+                for split in SPLITS
+            }
+            write_trial_ensemble(
+                logits={
+                    split: [self._as_recipe(split, name, model, name, seed) for name in trials]
+                    for split in SPLITS
+                },
+                metric=metric,
+                size=size,
+                facts={"dataset": "toy", "model": model, "seed": seed},
+                outputs=outputs,
+            )
+            for split, path in outputs.items():
+                files[split].append(path)
+        return files
 
     def _as_recipe(self, split, stand_in, model, recipe, seed):
         path = self.folder / "logits" / model / recipe / f"seed{seed}" / f"{split}.parquet"
@@ -149,17 +182,32 @@ class Benchmark:
         write_logits(path, **columns, facts={**facts, "recipe": recipe, "split": split})
         return str(path)
 
-    def pairs(self, model, *partners):
-        """Evaluate the pairs of `model` with its partners."""
+    def pairs(self, model, *partners, recipes=None, budgets=()):
+        """Evaluate the pairs of `model` with its partners; `recipes` by model as in `single`."""
         models = (*partners, model)
         return self._run(
             evaluate_pairs,
             f"pairs/{model}",
             {},
-            logits=self.logits(*models),
+            logits=self._with_recipes({one: (recipes or {}).get(one, {}) for one in models}),
             flops=[str(self.flops(one)) for one in models],
             model=model,
-            deferral_ratios=self.ratios,
+            cascade=self.cascade,
+            budgets=budgets,
+        )
+
+    def gatekeeper(self, recipes, small=SMALL, large=BIG, start="finetune"):
+        """Evaluate a sweep; `recipes` of the small model as in `single`."""
+        return self._run(
+            evaluate_gatekeeper,
+            f"gatekeeper/{small}",
+            {"model": small},
+            logits=self._with_recipes({small: recipes, large: {}}),
+            flops=[str(self.flops(one)) for one in (small, large)],
+            small=small,
+            large=large,
+            start=start,
+            cascade=self.cascade,
         )
 
     def mc_dropout(self, checkpoints, model=BIG, passes=4, levels=(0.7, 0.9)):

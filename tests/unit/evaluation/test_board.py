@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from sidekick.evaluation.board import Board, Identity, Outcome
+from sidekick.evaluation.board import Board, Outcome
+from sidekick.evaluation.identity import Identity
 from sidekick.evaluation.tables import METRICS_SCHEMA, to_table
 from sidekick.logit_cache import ShiftCell
 

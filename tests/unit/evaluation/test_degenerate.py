@@ -6,17 +6,32 @@ import pytest
 
 from unit.evaluation.benchmark import BIG, SMALL, assert_every_nan_is_explained, pick, row
 
+CASCADE = {
+    "deferral_ratios": [0.25, 0.5],
+    "budgets": [0.3, 0.75],
+    "accuracies": [0.9],
+    "gates": ["margin", "entropy_scaled", "max_logit_pnorm", "learned"],
+}
+
 
 @pytest.fixture
 def benchmark_of(benchmark_of):
     """With as few resamples and shift parts as show the case."""
     cells = (("fog", 1), ("snow", 1), ("snow", 3))
-    return lambda **settings: benchmark_of(**{"cells": cells, "replicates": 20, **settings})
+
+    def make(**settings):
+        made = benchmark_of(**{"cells": cells, "replicates": 20, **settings})
+        made.cascade = CASCADE
+        return made
+
+    return make
 
 
 def evaluate(made, small=SMALL, big=BIG):
     made.write()
     tables = [made.single(big), made.single(small), made.pairs(small, big)]
+    if made.models[small][0] < made.models[big][0]:
+        tables.append(made.gatekeeper({"ce_control": small, "gatekeeper_a50": small}, small, big))
     for own in tables:
         assert_every_nan_is_explained(own["metrics"])
     return {BIG: tables[0], SMALL: tables[1], "pairs": tables[2]}
@@ -104,7 +119,8 @@ def test_both_models_collapsed(benchmark_of):
     for model in (BIG, SMALL):
         set_logits(made, model, lambda c: np.zeros((len(c["labels"]), 4)))
     tables = evaluate(made)
-    assert tables["pairs"]["fits"]["note"].drop_nulls().str.contains("all weights are 0").all()
+    duos = pick(tables["pairs"]["fits"], predictor="duo")
+    assert duos["note"].str.contains("all weights are 0").all()
 
 
 def test_identical_models(benchmark_of):
@@ -208,7 +224,7 @@ def test_logits_of_enormous_scale(benchmark_of):
 
 def test_threshold_ratios_at_the_edges(benchmark_of):
     made = benchmark_of()
-    made.ratios = [0.01, 0.99]
+    made.cascade = {"deferral_ratios": [0.01, 0.99]}
     tables = evaluate(made)
     metrics = pick(tables["pairs"]["metrics"], split="test", predictor="cascade", metric="nll")
     least = row(metrics, variant="max_softmax_defer1")

@@ -229,11 +229,15 @@ def test_fits(pairs, seeds):
         assert weighted["divisor_small"] == pytest.approx(0.5 / own.duo[1], rel=1e-5)
         assert weighted["small_at_zero"] is False
         for ratio in (0.25, 0.5):
-            found = row(fits, variant=f"max_softmax_defer{round(100 * ratio)}", seed=seed)
+            variant = f"max_softmax_defer{round(100 * ratio)}"
+            found = row(fits, predictor="cascade", variant=variant, seed=seed)
             expected = np.sort(own.val_confidence)[int(ratio * 60)]
             assert found["threshold"] == pytest.approx(expected)
             assert found["deferral_ratio"] == ratio
-    assert len(fits) == 2 * 4
+            assert found["promised_gmacs"] == pytest.approx(0.5 + ratio * 2.0)
+            combined = row(fits, predictor="duo_cascade", variant=variant, seed=seed)
+            assert combined["threshold"] == found["threshold"]
+    assert len(fits) == 2 * (2 + 2 * 2)
 
 
 def test_deferral_curves_run_from_the_small_to_the_large_model(pairs, seeds):

@@ -8,14 +8,16 @@ import numpy as np
 import polars as pl
 
 from sidekick.artifacts import write_table
-from sidekick.evaluation.tables import CURVES_SCHEMA, METRICS_SCHEMA, to_table
-from sidekick.leaderboard import FIGURES
+from sidekick.evaluation.tables import CURVES_SCHEMA, FITS_SCHEMA, METRICS_SCHEMA, to_table
+from sidekick.leaderboard.figures import DRAW
 from sidekick.leaderboard.figures.rows import Board
 from sidekick.metrics.registry import METRICS
 
 DATASET = "toys"
-_METRICS = ("accuracy", "nll", "aurc", "ece", "sac_98")
-_WHOLE_CURVE = ("deferral_area", "deferral_gain_area")
+_METRICS = ("accuracy", "nll", "brier", "aurc", "auroc", "ece", "sac_98", "overlap")
+_WHOLE_CURVE = ("s_d", "deferral_area", "deferral_gain_area", "accuracy_budget_50")
+ALPHAS = {"gatekeeper_a10": 0.1, "gatekeeper_a50": 0.5, "gatekeeper_a90": 0.9}
+SWEEP = ("ce_control", *ALPHAS, "gatekeeper_chosen")
 
 
 def board_tables(
@@ -24,37 +26,49 @@ def board_tables(
     seeds: int = 3,
     shift: bool = True,
     mc_dropout: bool = True,
+    gatekept: Sequence[str] = (),
     seed: int = 0,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Make a leaderboard and its curves; each model costs a third more than the one before."""
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Make a leaderboard, its curves and fits; each model costs a third more than the last.
+
+    Those that are `gatekept` are so towards the last model.
+    """
     rng = np.random.default_rng(seed)
     costs = {model: 0.001 * 1.33**index for index, model in enumerate(models)}
     predictors = list(_predictors(models, costs, seeds, mc_dropout))
+    for small in gatekept:
+        predictors += _sweep(predictors, small, models[-1])
     rows = [row for entry in predictors for row in _rows(entry, seeds, shift, rng)]
     curves = [point for entry in predictors for point in _curves(entry, rng)]
+    fits = [row for entry in predictors for row in _fits(entry, seeds, rng)]
     return (
         pl.DataFrame(to_table(rows, METRICS_SCHEMA)),
         pl.DataFrame(to_table(curves, CURVES_SCHEMA)),
+        pl.DataFrame(to_table(fits, FITS_SCHEMA)),
     )
 
 
 def board(*args, **options) -> Board:
     """Make a board to draw from."""
-    metrics, curves = board_tables(*args, **options)
-    return Board(DATASET, metrics, curves, 0.95)
+    metrics, curves, fits = board_tables(*args, **options)
+    return Board(DATASET, metrics, curves, fits, 0.95)
 
 
-def write_board(folder: Path, metrics: pl.DataFrame, curves: pl.DataFrame) -> dict:
+def write_board(
+    folder: Path, metrics: pl.DataFrame, curves: pl.DataFrame, fits: pl.DataFrame
+) -> dict:
     """Write a board's tables; give the arguments of `plot_leaderboard`."""
     paths = {"leaderboard": metrics, "curves": curves}
     for name, table in paths.items():
         write_table(table.to_arrow(), folder / f"{name}.parquet", {})
     outputs = [
         str(folder / "figures" / DATASET / f"{figure}.{kind}")
-        for figure in FIGURES
+        for figure in DRAW
         for kind in ("svg", "png")
     ]
     inputs = {name: str(folder / f"{name}.parquet") for name in paths}
+    inputs["fits"] = str(folder / "fits.csv")
+    fits.write_csv(inputs["fits"])
     return {**inputs, "outputs": outputs, "level": 0.95}
 
 
@@ -80,14 +94,19 @@ def _predictors(models, costs, seeds, mc_dropout) -> Iterator[dict]:
             "weighted", "unweighted", "uq_only", "weighted_as_released", "noise_sidekick",
         ):  # fmt: skip
             yield entry("duo", variant, large, small, both, scaled)
-        random, plain = f"cascade:random_defer25:{pair}", f"cascade:max_softmax_defer25:{pair}"
         cost = costs[small] + costs[large] / 4
-        yield entry("cascade", "random_defer25", large, small, cost)
-        yield entry("cascade", "max_softmax_defer25", large, small, cost, random)
-        yield entry("duo_cascade", "max_softmax_defer25", large, small, cost, plain)
+        for what in ("defer25", "budget50", "target97"):
+            random, plain = f"cascade:random_{what}:{pair}", f"cascade:max_softmax_{what}:{pair}"
+            learned = f"cascade:learned_{what}:{pair}"
+            yield entry("cascade", f"random_{what}", large, small, cost)
+            yield entry("cascade", f"max_softmax_{what}", large, small, cost, random)
+            yield entry("cascade", f"learned_{what}", large, small, cost, plain)
+            yield entry("duo_cascade", f"max_softmax_{what}", large, small, cost, plain)
+            yield entry("duo_cascade", f"learned_{what}", large, small, cost, learned)
         for predictor, variant in (
             ("cascade", "random"), ("cascade", "oracle"), ("cascade", "max_softmax"),
-            ("cascade", "ideal"), ("duo_cascade", "max_softmax"),
+            ("cascade", "ideal"), ("duo_cascade", "max_softmax"), ("cascade", "learned"),
+            ("cascade", "entropy"),
         ):  # fmt: skip
             control = f"cascade:random:{pair}"
             metrics = () if variant == "ideal" else _WHOLE_CURVE
@@ -101,6 +120,62 @@ def _predictors(models, costs, seeds, mc_dropout) -> Iterator[dict]:
             control = f"mc_dropout:deterministic_at_interval70:{model}"
             more_rule = more | {"metrics": ("selective_accuracy", "coverage")}
             yield entry("mc_dropout", "interval70_30", model, None, cost, control, **more_rule)
+
+
+def _sweep(predictors: Sequence[dict], small: str, large: str) -> Iterator[dict]:
+    """Give what Gatekeeper adds for one small model: rows like those of its base recipe."""
+    alone = [p for p in predictors if p["large"] == small and p["variant"] in ("raw", "scaled")]
+    paired = [p for p in predictors if (p["large"], p["small"]) == (large, small)]
+    for recipe in SWEEP:
+        for one in [*alone, *paired]:
+            if one["predictor"] == "duo" or one["variant"].startswith(("learned", "entropy")):
+                continue
+            names = {"recipe": recipe if one["small"] is None else f"finetune+{recipe}"}
+            models = one["large"] if one["small"] is None else f"{large}+{small}"
+            untuned = f"{one['predictor']}:{one['variant']}:{models}"
+            control = f"{untuned}@{names['recipe'].replace(recipe, 'ce_control')}"
+            if one["variant"].startswith(("random", "oracle", "ideal")):
+                yield {**one, **names}
+            elif recipe == "ce_control":
+                yield {**one, **names, "baseline": untuned}
+            else:
+                yield {**one, **names, "baseline": control}
+                if one["gmacs"] is None or one["small"] is None:
+                    more = {"variant": f"{one['variant']}_vs_untuned", "baseline": untuned}
+                    yield {**one, **names, **more}
+
+
+def _fits(entry: dict, seeds: int, rng) -> Iterator[dict]:
+    yield from _thresholds(entry, seeds, rng)
+    if entry["recipe"] == "finetune+gatekeeper_chosen" and entry["variant"] == "max_softmax":
+        names = {key: entry[key] for key in ("predictor", "variant", "large", "small", "recipe")}
+        for seed in range(seeds):
+            note = f"chose gatekeeper_a{10 if seed else 50} by the area on val: whatever"
+            yield {"benchmark": "b", "dataset": DATASET, "seed": seed, **names, "note": note}
+    if entry["predictor"] != "duo" or entry["variant"] not in ("weighted", "noise_sidekick"):
+        return
+    names = {key: entry[key] for key in ("predictor", "variant", "large", "small", "recipe")}
+    for seed in range(seeds):
+        place = {"benchmark": "b", "dataset": DATASET, "seed": seed, **names}
+        weights = {"weight_large": rng.uniform(0.4, 1), "weight_small": rng.uniform(0, 0.6)}
+        yield {**place, "sidekick": entry["small"], **weights}
+        if entry["variant"] == "weighted":
+            yield {**place, "budget": 1 + entry["flops_balance"]}
+
+
+def _thresholds(entry: dict, seeds: int, rng) -> Iterator[dict]:
+    """Give what val promises of a cascade's operating point."""
+    is_gate = entry["variant"].startswith(("max_softmax_", "learned_"))
+    if not is_gate or entry["gmacs"] is None:
+        return
+    names = {key: entry[key] for key in ("predictor", "variant", "large", "small", "recipe")}
+    for seed in range(seeds):
+        yield {
+            "benchmark": "b", "dataset": DATASET, "seed": seed, **names,
+            "threshold": -np.inf if seed else rng.uniform(), "deferral_ratio": rng.uniform(),
+            "promised_gmacs": entry["gmacs"] * rng.uniform(0.9, 1.1),
+            "promised_accuracy": rng.uniform(0.85, 0.95),
+        }  # fmt: skip
 
 
 def _rows(entry: dict, seeds: int, shift: bool, rng) -> Iterator[dict]:
@@ -129,9 +204,22 @@ def _rows(entry: dict, seeds: int, shift: bool, rng) -> Iterator[dict]:
             yield row
 
 
+def _confidence_curves(place: dict, rng) -> Iterator[dict]:
+    """Give the ROC curve and the densities of a small model of a sweep."""
+    sharpness = rng.uniform(3, 8)
+    for x in np.linspace(0, 1, 11):
+        yield place | {"curve": "roc", "x": x, "y": x ** (1 / sharpness)}
+        yield place | {"curve": "density_correct", "x": x, "y": 20 * x**sharpness}
+        yield place | {"curve": "density_wrong", "x": x, "y": 6 * x * (1 - x)}
+
+
 def _curves(entry: dict, rng) -> Iterator[dict]:
     place = {"benchmark": "b", "dataset": DATASET, "split": "test"}
     place |= {key: entry[key] for key in ("predictor", "variant", "large", "small", "recipe")}
+    if entry["variant"].endswith("_vs_untuned"):
+        return
+    if entry["predictor"] == "single":
+        yield from _confidence_curves(place, rng)
     if "aurc" in entry["metrics"]:
         top = rng.uniform(0.05, 0.15)
         for x in np.linspace(0.1, 1, 10):
@@ -141,7 +229,9 @@ def _curves(entry: dict, rng) -> Iterator[dict]:
             band = {"low": x - 0.1, "high": min(x + 0.1, 1), "count": int(1000 * x**4)}
             yield place | {"curve": "reliability", "x": x, "y": x} | band
     elif entry["gmacs"] is None:
-        whole = entry["variant"] == "max_softmax"
+        if entry["variant"] == "entropy":
+            return
+        whole = entry["variant"] in ("max_softmax", "learned")
         for x in np.linspace(0, 1, 11):
             y = 0.9 + 0.05 * x * rng.uniform()
             band = {"low": y - 0.01, "high": y + 0.01} if whole else {}

@@ -43,15 +43,17 @@ def collect(made, tmp_path):
         outputs = {
             "leaderboard": tmp_path / name / "leaderboard.parquet",
             "wide": tmp_path / name / "leaderboard.csv",
-            "board_curves": tmp_path / name / "curves.parquet",
-            "board_fits": tmp_path / name / "fits.csv",
+            "curves": tmp_path / name / "curves.parquet",
+            "fits": tmp_path / name / "fits.csv",
             "findings": tmp_path / name / "findings.csv",
+            "budgets": tmp_path / name / "budgets.csv",
+            "promises": tmp_path / name / "promises.csv",
             "summary": tmp_path / name / "summary.txt",
         }
         tables = {
             table: [str(folder / f"{table}.parquet") for folder in folders] for table in TABLES
         }
-        collect_leaderboard(**tables, models=sorted(models), benchmark="made_up", **outputs)
+        collect_leaderboard(**tables, models=sorted(models), benchmark="made_up", outputs=outputs)
         return outputs
 
     return run
@@ -75,12 +77,13 @@ def test_the_board_holds_every_row_of_every_job(made, collect):
     facts = read_facts(outputs["leaderboard"])
     assert facts["benchmark"] == "made_up"
     assert facts["models"] == '["one", "three", "two"]'
-    curves = pl.DataFrame(read_table(outputs["board_curves"]))
+    curves = pl.DataFrame(read_table(outputs["curves"]))
     assert curves.columns == CURVES_SCHEMA.names
     assert set(curves["curve"]) == {"risk_coverage", "reliability", "deferral"}
-    fits = pl.read_csv(outputs["board_fits"])
+    fits = pl.read_csv(outputs["fits"])
     assert fits.columns == FITS_SCHEMA.names
-    assert len(fits) == 2 * (3 + 3 * 4)
+    # Of a model its temperature; of a pair two duos, and two kinds of cascades at two thresholds.
+    assert len(fits) == 2 * (3 + 3 * (2 + 2 * 2))
 
 
 def test_the_wide_table_has_a_row_per_predictor_and_a_column_per_metric(collect):
@@ -102,6 +105,33 @@ def test_the_wide_table_has_a_row_per_predictor_and_a_column_per_metric(collect)
         assert found == pytest.approx(row["value"], nan_ok=True)
 
 
+def test_promises_are_of_all_thresholds(collect):
+    promises = pl.read_csv(collect()["promises"])
+    assert len(promises) == 2 * 3 * 2 * 2
+    assert set(promises["split"]) == {"test", "shift"}
+    assert promises["kept"].null_count() == 0
+
+
+def test_a_sweep_joins_the_board(made, collect):
+    """Its job scores the pair that it started from, too; that is on the board once."""
+    recipes = {"gatekeeper_a10": "two", "gatekeeper_a50": "three", "ce_control": "two"}
+    made.gatekeeper(recipes, small="three", large="one")
+    folders = [made.folder / job for job in [*jobs(*NAMES), "gatekeeper/three"]]
+    outputs = collect(folders=folders)
+    board = pl.DataFrame(read_table(outputs["leaderboard"]))
+    swept = {*recipes, "gatekeeper_chosen"}
+    assert set(board["recipe"]) == {"finetune"} | swept | {f"finetune+{name}" for name in swept}
+    curves = pl.DataFrame(read_table(outputs["curves"]))
+    lines = curves.filter(pl.col("curve") == "deferral")
+    assert (
+        not lines.select("predictor", "variant", "large", "small", "recipe", "x")
+        .is_duplicated()
+        .any()
+    )
+    assert {"roc", "density_correct", "density_wrong"} < set(curves["curve"])
+    assert set(pl.read_csv(outputs["promises"])["recipe"]) > {f"finetune+{name}" for name in swept}
+
+
 def test_the_order_of_input_files_does_not_matter(made, collect):
     folders = [made.folder / job for job in jobs(*NAMES)]
     random.Random(0).shuffle(folders)
@@ -115,10 +145,27 @@ def test_removed_models_are_left_out_although_their_pairs_are_still_there(collec
     assert set(board["large"]) == {"one", "three"}
     assert set(board["small"].drop_nulls()) == {"three"}
     assert "two" not in outputs["wide"].read_text()
-    assert "two" not in outputs["board_fits"].read_text()
-    curves = pl.DataFrame(read_table(outputs["board_curves"]))
+    assert "two" not in outputs["fits"].read_text()
+    curves = pl.DataFrame(read_table(outputs["curves"]))
     assert "two" not in set(curves["large"]) | set(curves["small"])
     assert "Leaderboard: 2 models" in outputs["summary"].read_text()
+
+
+def test_a_duo_with_several_sidekicks_is_no_pair_and_goes_with_any_of_its_models(made, collect):
+    table = pl.read_parquet(made.folder / "pairs/two/metrics.parquet")
+    duo = table.filter(pl.col("predictor") == "duo")
+    folder = made.folder / "several"
+    folder.mkdir(exist_ok=True)
+    for name in TABLES:
+        pl.read_parquet(made.folder / f"pairs/two/{name}.parquet").clear().write_parquet(
+            folder / f"{name}.parquet"
+        )
+    several = duo.with_columns(large=pl.lit("one"), small=pl.lit("three+two"))
+    several.write_parquet(folder / "metrics.parquet")
+    for models, kept in ((NAMES, len(several)), (["one", "three"], 0)):
+        folders = [made.folder / job for job in jobs(*models)] + [folder]
+        board = pl.DataFrame(read_table(collect(models, folders)["leaderboard"]))
+        assert len(board.filter(pl.col("small") == "three+two")) == kept
 
 
 @pytest.mark.parametrize("pair", list(combinations(NAMES, 2)))

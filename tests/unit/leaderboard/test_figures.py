@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from matplotlib.text import Text
 
+from sidekick.leaderboard import GATEKEEPER_FIGURES
 from sidekick.leaderboard.figures import DRAW
 from sidekick.leaderboard.figures.deltas import MARKS
 from sidekick.leaderboard.figures.rows import pareto_front
@@ -88,7 +89,19 @@ BOARDS = {
         lambda: board([f"vit_base_patch{index:02d}" for index in range(20)], shift=False),
         ["improvement_vs_flops_balance", "aurc_vs_gmacs", "deferral", "deltas"],
     ),
-    "all undefined": (lambda: undefined(board(MODELS)), ALL),
+    "all undefined": (lambda: undefined(board(MODELS, gatekept=MODELS[:1])), ALL),
+    "a gatekept model": (
+        lambda: board(MODELS, gatekept=MODELS[:1]),
+        ["accuracy_vs_gmacs", *GATEKEEPER_FIGURES],
+    ),
+    "gatekept, long names, gaps": (
+        lambda: partly_undefined(board(LONG, gatekept=LONG[:2])),
+        ["aurc_vs_gmacs", "accuracy_vs_gmacs", "deltas", *GATEKEEPER_FIGURES],
+    ),
+    "gatekept, many": (
+        lambda: board([f"net{index}" for index in range(6)], gatekept=["net1", "net0"]),
+        ["deltas"],
+    ),
     "perfect": (lambda: perfect(board(MODELS)), ["aurc_vs_gmacs", "risk_coverage"]),
 }
 
@@ -121,7 +134,9 @@ def test_texts_are_whole_and_apart(name, figure, boards, monkeypatch):
             assert apart, (text, other)
 
 
-@pytest.mark.parametrize("figure", ["improvement_vs_flops_balance", "deferral"])
+@pytest.mark.parametrize(
+    "figure", ["improvement_vs_flops_balance", "deferral", "accuracy_vs_gmacs"]
+)
 def test_one_model_is_told_what_is_missing(figure, boards, monkeypatch):
     texts = [text for text, _ in drawn_texts(DRAW[figure](boards["one model"]), monkeypatch)]
     assert any("needs at least two models" in text for text in texts)
@@ -198,9 +213,32 @@ def test_a_difference_is_drawn_as_its_interval_says(low, high, verdict):
     assert f"AURC {better} better, {worse} worse of {count}" in drawing.title
 
 
+def test_the_duo_cascade_counts_by_area_and_the_cascade_by_gain():
+    own = board(MODELS, gatekept=["tiny"])
+    bounds = {
+        ("cascade", "deferral_gain_area"): 0.1,
+        ("cascade", "deferral_area"): -0.1,
+        ("duo_cascade", "deferral_gain_area"): 0.1,
+        ("duo_cascade", "deferral_area"): -0.1,
+    }
+    metrics = own.metrics
+    for (predictor, metric), value in bounds.items():
+        same = (pl.col("predictor") == predictor) & (pl.col("metric") == metric)
+        new = [
+            pl.when(same).then(value).otherwise(pl.col(name)).alias(name)
+            for name in ("delta", "delta_low", "delta_high")
+        ]
+        metrics = metrics.with_columns(new)
+    title = DRAW["deferral"](replace(own, metrics=metrics)).title
+    # Neither other gates nor gatekept models are pairs of their own.
+    assert title == (
+        "Deferral by confidence beats random in 3 of 3 pairs; duos add to it in 0 (worse in 3)"
+    )
+
+
 def test_thinned_forest_says_so_and_fits(boards):
     drawing = DRAW["deltas"](boards["twenty models"])
-    assert "only predictors of the largest model" in drawing.caption
+    assert "predictors of the largest model" in drawing.caption
     rows = sum(len(axes.get_yticks()) for axes in drawing.figure.axes[::2])
     assert rows < 75
 

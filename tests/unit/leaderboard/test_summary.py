@@ -106,9 +106,41 @@ def test_controls_and_undefined_values_are_left_out(summarise):
         {"variant": "broken", "value": float("nan")},
         {"variant": "corrupted", "split": "shift"},
     )
-    assert "1 predictors, the best 1" in text
+    assert "1 predictor, the best 1" in text
     for word in ("oracle", "random", "noise", "broken", "corrupted"):
         assert word not in text
+
+
+def test_one_of_a_kind_is_no_plural(summarise):
+    text = summarise({"seeds": 1}, models=["big"])
+    assert text.startswith("Leaderboard: 1 model, 1 seed, AURC")
+
+
+def test_a_second_comparison_is_no_second_predictor(summarise):
+    text = summarise({}, {"variant": "raw_vs_untuned"})
+    assert "1 predictor, the best 1" in text
+    assert "untuned" not in text
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("finetune", "big\n"),
+        ("distill", "big (distilled)"),
+        ("gatekeeper_a30", "big (Gatekeeper α 0.3)"),
+        ("gatekeeper_chosen", "big (Gatekeeper, α chosen on val)"),
+        ("ce_control", "big (cross-entropy control)"),
+        ("soup_greedy", "big\n"),
+    ],
+)
+def test_an_unusual_recipe_is_told(summarise, recipe, told):
+    text = summarise({"recipe": recipe, "variant": "v" * 40})
+    assert f"    {told}" in text
+
+
+def test_of_a_pair_the_unusual_recipe_is_told(summarise):
+    text = summarise({"small": "tiny", "recipe": "finetune+gatekeeper_a05"})
+    assert "big + tiny (Gatekeeper α 0.05)\n" in text
 
 
 def test_a_board_without_a_single_value_is_no_crash(summarise):

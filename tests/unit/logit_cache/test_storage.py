@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -9,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from sidekick.artifacts import read_facts, read_table, write_table
 from sidekick.errors import SidekickError
-from sidekick.logit_cache import CachedLogits, ShiftCell, read_logits, write_logits
+from sidekick.logit_cache import CachedLogits, ShiftCell, read_logits, storage, write_logits
 from sidekick.logit_cache.storage import _centre
 from unit.logit_cache.samples import FACTS, make_cache, make_columns, write
 
@@ -377,10 +379,35 @@ def test_nothing_is_left_when_writing_fails(path, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(pq, "write_table", fail)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fail)
     with pytest.raises(OSError, match="disk full"):
         write(path, **make_columns())
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5, 6, 100])
+@pytest.mark.parametrize("shift", [False, True])
+def test_row_groups_do_not_show(path, monkeypatch, rows, shift):
+    columns = make_columns(shift=shift, features=3)
+    whole = read_logits(write(path, **columns))
+    monkeypatch.setattr(storage, "_GROUP_ELEMENTS", 4 * rows)
+    parts = read_logits(write(path, **columns))
+    with pq.ParquetFile(path) as file:
+        assert file.num_row_groups == -(-6 // rows)
+    for field in fields(CachedLogits):
+        np.testing.assert_array_equal(getattr(parts, field.name), getattr(whole, field.name))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
+def test_the_offending_row_is_named_whatever_its_row_group(path, monkeypatch, value):
+    monkeypatch.setattr(storage, "_GROUP_ELEMENTS", 8)
+    columns = make_columns()
+    columns["logits"][4] = value
+    with pytest.raises(SidekickError, match=f"row 4 .sample {columns['sample_ids'][4]},"):
+        write(path, **columns)
+    columns["logits"][4, 0] = 1.0
+    with pytest.raises(SidekickError, match="row 4 "):
+        write(path, **columns)
 
 
 # -------------------------------------------------------------------------------------- parts

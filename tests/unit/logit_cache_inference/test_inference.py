@@ -1,5 +1,6 @@
 import logging
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from sidekick.artifacts import read_facts
 from sidekick.datasets.reading import load_split
 from sidekick.errors import SidekickError
 from sidekick.logit_cache import read_logits
-from sidekick.logit_cache.inference import cache_logits, predict
+from sidekick.logit_cache.inference import cache_logits, cache_sweep, predict
 from sidekick.models.checkpoints import Description, load_model, save_checkpoint
 from sidekick.models.create import create_model, pooled_features
 from sidekick.models.mc_dropout_head import MCDropoutClassifier, MCDropoutHead
@@ -139,10 +140,83 @@ def test_two_runs_give_the_same_bytes(save, cache):
     assert all(first[split].read_bytes() == second[split].read_bytes() for split in SPLITS)
 
 
+@pytest.fixture
+def sweep(save, tmp_path):
+    """Checkpoints of two recipes, which differ in a bias."""
+
+    def run(**changes):
+        checkpoints = {}
+        for recipe, options in (("low", {}), ("high", {"spoil": 5.0, **changes})):
+            checkpoints[recipe] = save(**options).rename(tmp_path / f"{recipe}.safetensors")
+        return checkpoints
+
+    return run
+
+
+@pytest.fixture
+def cache_all(tmp_path, fake_dataset):
+    def run(checkpoints):
+        outputs = {
+            split: {
+                recipe: tmp_path / "sweep" / recipe / f"{split}.parquet" for recipe in checkpoints
+            }
+            for split in SPLITS
+        }
+        cache_sweep(
+            checkpoints=checkpoints,
+            dataset_folder="bars",
+            outputs=outputs,
+            seed=1,
+            device="cpu",
+            threads=1,
+            batch_size=8,
+            facts={"benchmark": "tiny", "model": "mine"},
+        )
+        return outputs
+
+    return run
+
+
+def test_a_sweep_is_cached_as_its_recipes_are_one_by_one(sweep, cache, cache_all):
+    checkpoints = sweep()
+    together = cache_all(checkpoints)
+    for recipe, checkpoint in checkpoints.items():
+        facts = {"benchmark": "tiny", "model": "mine", "recipe": recipe}
+        alone = cache(checkpoint, recipe, facts=facts)
+        for split in SPLITS:
+            assert together[split][recipe].read_bytes() == alone[split].read_bytes()
+        assert read_facts(together["test"][recipe])["recipe"] == recipe
+    first, second = (together["test"][recipe].read_bytes() for recipe in checkpoints)
+    assert first != second
+
+
+def test_every_image_is_read_once_for_a_whole_sweep(sweep, cache_all, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "sidekick.logit_cache.inference.iterate_split",
+        lambda *place: asked.append(place[1]) or fakes.iterate_split(*place),
+    )
+    cache_all(sweep())
+    assert asked == list(SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": 4}, "number of classes is 4, but that of .*low.safetensors is 3"),
+        ({"preprocessing": replace(PREPROCESSING, crop=0.8)}, "its preprocessing is"),
+    ],
+    ids=["classes", "preprocessing"],
+)
+def test_networks_that_do_not_belong_together_are_refused(sweep, cache_all, changes, words):
+    with pytest.raises(SidekickError, match=rf"high.safetensors: .*{words}"):
+        cache_all(sweep(**changes))
+
+
 def test_the_last_batch_may_be_short(save):
     model = load_model(save(), CPU)
     whole, parts = (
-        predict(model, fakes.iterate_split("bars", "test", 1, size), PREPROCESSING, CPU, 1)
+        predict([model], fakes.iterate_split("bars", "test", 1, size), PREPROCESSING, CPU, 1)[0]
         for size in (100, 4)
     )
     assert whole["logits"].shape == (21, 3)
@@ -154,7 +228,7 @@ def test_the_last_batch_may_be_short(save):
 def test_a_network_left_in_training_mode_is_put_right(save):
     model = load_model(save(HEAD), CPU)
     first, second = (
-        predict(network, fakes.iterate_split("bars", "val", 1, 8), PREPROCESSING, CPU, 1)
+        predict([network], fakes.iterate_split("bars", "val", 1, 8), PREPROCESSING, CPU, 1)[0]
         for network in (model, model.train())
     )
     np.testing.assert_array_equal(first["logits"], second["logits"])

@@ -46,27 +46,27 @@ def test_ties_are_deferred_together_or_not_at_all():
 
 
 def test_each_sample_is_answered_by_one_model():
-    small, large = np.arange(12.0).reshape(4, 3), -np.arange(12.0).reshape(4, 3)
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(2, 4, 3)), rng.integers(0, 3, 4)
+    small, large = (Prediction(own).statistics(labels) for own in logits)
     defer = np.array([True, False, False, True])
-    joint = cascade.cascade(Prediction(small), Prediction(large), defer)
-    expected = [large[0], small[1], small[2], large[3]]
-    np.testing.assert_array_equal(joint.logits, expected)
-    assert joint.answers.tolist() == [0, 2, 2, 0]
-    nobody, everybody = np.zeros(4, bool), np.ones(4, bool)
-    np.testing.assert_array_equal(
-        cascade.cascade(Prediction(small), Prediction(large), nobody).logits, small
-    )
-    np.testing.assert_array_equal(
-        cascade.cascade(Prediction(small), Prediction(large), everybody).logits, large
-    )
+    joint = cascade.cascade(small, large, defer)
+    expected = Prediction(np.where(defer[:, None], logits[1], logits[0])).statistics(labels)
+    for name, value in vars(expected).items():
+        np.testing.assert_array_equal(getattr(joint, name), value, err_msg=name)
+    for mask, alone in ((np.zeros(4, bool), small), (np.ones(4, bool), large)):
+        for name, value in vars(alone).items():
+            found = getattr(cascade.cascade(small, large, mask), name)
+            np.testing.assert_array_equal(found, value, err_msg=name)
 
 
 def test_answers_that_are_not_the_argmax_are_passed_on():
     logits = np.array([[0.0, 1.0], [1.0, 0.0]])
     nothing = WeightFit(np.zeros(1), 0.0, 0, 0.0, True, np.array([True]), False)
-    large = scale(logits, nothing)
-    joint = cascade.cascade(Prediction(-logits), large, np.array([True, False]))
-    assert joint.answers.tolist() == [1, 1]
+    labels = np.zeros(2, int)
+    large, small = scale(logits, nothing).statistics(labels), Prediction(-logits).statistics(labels)
+    joint = cascade.cascade(small, large, np.array([True, False]))
+    assert joint.predicted.tolist() == [1, 1]
 
 
 def test_expected_cost_counts_the_small_model_always():

@@ -22,6 +22,17 @@ def evaluate(prediction, labels):
 
 
 @pytest.mark.parametrize("pair", PAIRS)
+def test_cached_logits_have_the_same_optimum_in_single_precision(real, pair):
+    models, labels = real
+    halves = [centred_float16(models[name][VAL]) for name in pair]
+    fit = fit_weights(halves, labels[VAL])
+    weights, nll = reference.fit_by_scipy(halves, labels[VAL])
+    assert fit.nll == pytest.approx(nll, abs=1e-6)
+    np.testing.assert_allclose(fit.weights, weights, atol=1e-4)
+    assert fit.converged
+
+
+@pytest.mark.parametrize("pair", PAIRS)
 def test_optimum_is_scipys(real, pair):
     models, labels = real
     logits = [models[name][:2000] for name in pair]

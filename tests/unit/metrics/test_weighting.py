@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy import sparse
 
 from sidekick.metrics import unit_weights, weighted_mean, weighting
 
@@ -21,24 +20,17 @@ def test_weighted_mean_of_nothing_is_nan_without_a_warning(recwarn):
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("make", [np.asarray, sparse.csc_array])
-def test_weighted_sums_in_blocks(monkeypatch, make):
-    rng = np.random.default_rng(0)
-    weights = rng.integers(0, 5, (37, 11)).astype(np.uint16)
-    columns = rng.integers(0, 3, (11, 4)).astype(float)
-    monkeypatch.setattr(weighting, "BLOCK_ELEMENTS", 50)
-    np.testing.assert_array_equal(
-        weighting.weighted_sums(weights, make(columns)), weights.astype(float) @ columns
-    )
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64])
+def test_weights_of_any_integer_type(dtype):
+    weights = np.random.default_rng(0).integers(0, 5, (37, 11)).astype(dtype)
+    values = np.arange(11.0)
+    expected = np.average(np.tile(values, (37, 1)), axis=1, weights=weights)
+    np.testing.assert_allclose(weighted_mean(values, weights), expected, rtol=1e-13)
 
 
-@pytest.mark.parametrize(("replicates", "width"), [(10, 3), (1, 10**9), (7, 0)])
-def test_blocks_cover_every_replicate_once(monkeypatch, replicates, width):
-    monkeypatch.setattr(weighting, "BLOCK_ELEMENTS", 9)
-    blocks = list(weighting.replicate_blocks(replicates, width))
-    assert [i for block in blocks for i in range(block.start, block.stop)] == list(
-        range(replicates)
-    )
+def test_sums_do_not_overflow_the_type_of_the_weights():
+    weights = np.full((1, 1000), 255, dtype=np.uint8)
+    np.testing.assert_allclose(weighted_mean(np.ones(1000), weights), 1.0)
 
 
 @pytest.mark.parametrize(

@@ -2,32 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 
+from sidekick.evaluation.identity import Identity
 from sidekick.logit_cache import ShiftCell
 from sidekick.metrics import METRICS, intervals, mean_over_seeds
-
-
-class Identity(NamedTuple):
-    """What names a predictor on the board."""
-
-    predictor: str
-    variant: str
-    large: str
-    small: str | None
-    recipe: str
-
-    @property
-    def label(self) -> str:
-        """A name for the `baseline` column: `predictor:variant:large+small`.
-
-        A recipe other than `finetune` follows behind an `@`.
-        """
-        models = self.large if self.small is None else f"{self.large}+{self.small}"
-        recipe = "" if self.recipe == "finetune" else f"@{self.recipe}"
-        return f"{self.predictor}:{self.variant}:{models}{recipe}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +30,8 @@ class Outcome:
         False for a control whose own rows another job writes.
     notes
         Metric to the reason why it is undefined, or what to know about it.
+    remark
+        What is to be known about the predictor as such.
     """
 
     values: Mapping[str, np.ndarray]
@@ -59,6 +41,7 @@ class Outcome:
     baseline: Identity | None = None
     published: bool = True
     notes: Mapping[str, str] = field(default_factory=dict)
+    remark: str | None = None
 
 
 class Board:
@@ -72,13 +55,20 @@ class Board:
         By split, (B, S): how often each seed occurs in each resample.
     level
         Coverage of the intervals.
+    cells
+        Whether there are rows of single shift cells, or only of means over corruptions.
     """
 
     def __init__(
-        self, facts: Mapping[str, str], seed_weights: Mapping[str, np.ndarray], level: float
+        self,
+        facts: Mapping[str, str],
+        seed_weights: Mapping[str, np.ndarray],
+        level: float,
+        cells: bool = True,
     ):
         self._facts = {key: facts[key] for key in ("benchmark", "dataset")}
         self._level = level
+        self._cells = cells
         self._seed_weights = seed_weights
         self._seeds = next(iter(seed_weights.values())).shape[1]
         self.rows: list[dict] = []
@@ -99,6 +89,8 @@ class Board:
         if cell is not None:
             place |= {"corruption": cell.corruption, "severity": cell.severity}
             self._shifted.append((cell, outcomes, combined, deltas))
+            if not self._cells:
+                return
         self._add_rows(place, outcomes, combined, deltas)
 
     def add_shift_means(self) -> None:
@@ -170,7 +162,9 @@ class Board:
                         "delta_low": float(delta.low[position[metric]]),
                         "delta_high": float(delta.high[position[metric]]),
                     }
-                self.rows.append(row | {"note": _note(row, outcome.notes.get(metric))})
+                own_note = _note(row, outcome.notes.get(metric))
+                told = [note for note in (own_note, outcome.remark) if note is not None]
+                self.rows.append(row | {"note": "; ".join(told) or None})
 
 
 def _difference(

@@ -6,8 +6,8 @@ import numpy as np
 
 from sidekick.artifacts import read_json
 from sidekick.errors import SidekickError
-from sidekick.evaluation.board import Identity
 from sidekick.evaluation.curves import top_share_mean
+from sidekick.evaluation.identity import Identity
 from sidekick.evaluation.run import Candidate, Evaluation, Settings, as_list
 from sidekick.logit_cache import CachedLogits
 from sidekick.methods import mc_dropout

@@ -8,7 +8,7 @@ import numpy as np
 
 from sidekick.artifacts import read_facts, write_table
 from sidekick.errors import SidekickError
-from sidekick.evaluation.board import Board, Identity, Outcome
+from sidekick.evaluation.board import Board, Outcome
 from sidekick.evaluation.curves import (
     COVERAGES,
     CURVE_REPLICATES,
@@ -16,15 +16,24 @@ from sidekick.evaluation.curves import (
     reliability_points,
     risk_coverage_curves,
 )
+from sidekick.evaluation.identity import Identity, Member
 from sidekick.evaluation.tables import CURVES_SCHEMA, FITS_SCHEMA, METRICS_SCHEMA, to_table
 from sidekick.logit_cache import CachedLogits, ShiftCell, read_logits, require_same_samples
 from sidekick.methods.prediction import Prediction
-from sidekick.metrics import Resampler, evaluate_statistics, mean_over_seeds, undefined_reason
+from sidekick.metrics import (
+    Resampler,
+    SampleStatistics,
+    evaluate_statistics,
+    mean_over_seeds,
+    undefined_reason,
+)
 
 SPLITS = ("test", "shift")
 
-# One seed's caches by model (or by recipe), all rows in the same order.
-SeedCaches = Mapping[str, CachedLogits]
+# What tells the caches of one seed apart: a model, a recipe, or both.
+Key = str | Member
+# One seed's caches, all rows in the same order.
+SeedCaches = Mapping[Key, CachedLogits]
 
 
 @dataclass(frozen=True)
@@ -35,19 +44,21 @@ class Candidate:
     ----------
     predictions
         One per seed; a single one for a predictor made of all seeds; none if only `values` count.
-    gmacs, flops_balance, baseline, published, notes
+        Statistics stand for a prediction that was never made as a whole.
+    gmacs, flops_balance, baseline, published, notes, remark
         As in `Outcome`.
     values
         Further metrics, per seed: metric to (1 + B,) replicates.
     """
 
-    predictions: Sequence[Prediction]
+    predictions: Sequence[Prediction | SampleStatistics]
     gmacs: float | None
     flops_balance: float | None = None
     baseline: Identity | None = None
     published: bool = True
     values: Sequence[Mapping[str, np.ndarray]] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+    remark: str | None = None
 
 
 # From a split's name, the seeds' caches and their resampling weights ((1 + B, n) each, ones first)
@@ -88,7 +99,16 @@ class Evaluation:
     facts
         `benchmark` and `dataset`; with files told apart by recipe their `model`, too.
     by
-        What tells a seed's files apart: their `model`, or their `recipe`.
+        What tells a seed's files apart: their `model`, their `recipe`, or both as a `member`.
+    lazily
+        Whether to read one file per split and seed only for now; others follow by `hold`.
+    cells
+        As in `Board`.
+
+    Attributes
+    ----------
+    passes
+        Key to forward passes per sample: more than one for an ensemble.
     """
 
     def __init__(
@@ -98,6 +118,8 @@ class Evaluation:
         settings: Settings,
         facts: Mapping[str, str],
         by: str = "model",
+        lazily: bool = False,
+        cells: bool = True,
     ):
         self.seeds = list(seeds)
         self.settings = settings
@@ -105,30 +127,40 @@ class Evaluation:
         same = ("dataset", "model") if by == "recipe" else ("dataset",)
         self._expected = {key: facts[key] for key in same}
         self.facts = {key: facts[key] for key in ("benchmark", "dataset")}
-        self.caches = {split: self._load(split, paths[split]) for split in paths}
+        self.passes: dict[Key, int] = {}
+        self._files = {split: self._find(split, paths[split]) for split in paths}
+        self.caches: dict[str, list[dict[Key, CachedLogits]]] = {
+            split: [{} for _ in self.seeds] for split in paths
+        }
+        for split in paths:
+            self.hold(split, self.keys[:1] if lazily else self.keys)
         # A dataset may come without a shift set; its caches then have no rows.
         self._splits = [
             split for split in SPLITS if any(len(_any(seed)) for seed in self.caches[split])
         ]
         self._resamplers = {split: self._resampler(split) for split in self._splits}
+        self._rows = {split: self._weights(split) for split in self._splits}
         seed_weights = {split: own.seed_weights for split, own in self._resamplers.items()}
-        self.board = Board(self.facts, seed_weights, settings.level)
+        self.board = Board(self.facts, seed_weights, settings.level, cells)
         self.curves: list[dict] = []
         self.fits: list[dict] = []
 
-    def run(self, models: Sequence[str], predict: Predict) -> None:
-        """Score the candidates of `predict`, which sees the caches of `models` only.
+    @property
+    def keys(self) -> list[Key]:
+        """All models, recipes or members that there are files of, sorted."""
+        return sorted(next(iter(self._files.values()))[0])
 
-        With files told apart by recipe, `models` are recipes.
-        """
+    def run(self, keys: Sequence[Key], predict: Predict) -> None:
+        """Score the candidates of `predict`, which sees the caches of `keys` only."""
         for split in self._splits:
-            caches = [{model: seed[model] for model in models} for seed in self.caches[split]]
-            weights = self._weights(split)
+            self.hold(split, keys)
+            caches = [{key: seed[key] for key in keys} for seed in self.caches[split]]
+            weights = self._rows[split]
             for cells in zip(*map(_cells, caches), strict=True):
-                key = cells[0][0]
+                place = cells[0][0]
                 seeds = [cell for _, cell in cells]
                 candidates = predict(split, seeds, weights)
-                self._score(split, key, seeds, weights, candidates)
+                self._score(split, place, seeds, weights, candidates)
         self.board.add_shift_means()
 
     def rng(self, stream: int = 0) -> np.random.Generator:
@@ -137,7 +169,7 @@ class Evaluation:
 
     def curve_weights(self) -> list[np.ndarray]:
         """Give each seed's resampling weights on `test`, as many as bands of curves need."""
-        return [weights[: 1 + CURVE_REPLICATES] for weights in self._weights("test")]
+        return [weights[: 1 + CURVE_REPLICATES] for weights in self._rows["test"]]
 
     def mean_curve(self, curves: Sequence[np.ndarray]) -> np.ndarray:
         """Average the seeds' (1 + R, G) curves on `test`; the bands resample seeds as well."""
@@ -156,12 +188,12 @@ class Evaluation:
         ):
             write_table(to_table(rows, schema), path, self.facts, dictionary=True)
 
-    def _score(self, split, key, seeds, weights, candidates) -> None:
+    def _score(self, split, cell, seeds, weights, candidates) -> None:
         labels = [_any(caches).labels for caches in seeds]
         outcomes = {}
         for identity, candidate in candidates.items():
             statistics = [
-                prediction.statistics(own)
+                prediction.statistics(own) if isinstance(prediction, Prediction) else prediction
                 for prediction, own in zip(candidate.predictions, labels, strict=False)
             ]
             scored = [
@@ -184,10 +216,11 @@ class Evaluation:
                 candidate.baseline,
                 candidate.published,
                 {**_reasons(values, statistics), **candidate.notes},
+                candidate.remark,
             )
             if split == "test" and statistics and candidate.published:
                 self._add_curves(identity, statistics)
-        self.board.add(split, key, outcomes)
+        self.board.add(split, cell, outcomes)
 
     def _add_curves(self, identity, statistics) -> None:
         place = {**self.facts, "split": "test", **identity._asdict()}
@@ -197,48 +230,68 @@ class Evaluation:
         points = reliability_points(statistics, self.settings.level)
         self.curves += [{**place, "curve": "reliability", **point} for point in points]
 
-    def _load(self, split: str, paths: Sequence[str]) -> list[dict[str, CachedLogits]]:
-        """Read caches and sort them by seed and model, as their own metadata say.
+    def hold(self, split: str, keys: Sequence[Key]) -> None:
+        """Read the caches of these keys, and forget all others of the split.
 
         Rows are put in the order of their ids, so that no random control depends on their order
         in the files.
         """
-        by_seed: dict[int, dict[str, CachedLogits]] = {seed: {} for seed in self.seeds}
+        files = self._files[split]
+        for caches, paths in zip(self.caches[split], files, strict=True):
+            for key in set(caches) - set(keys):
+                del caches[key]
+            for key in keys:
+                if key in caches:
+                    continue
+                cache = read_logits(paths[key])
+                if caches:
+                    caches[key] = require_same_samples(_any(caches), cache)
+                else:
+                    order = np.argsort(cache.sample_ids.astype(np.str_), kind="stable")
+                    caches[key] = cache.take(order)
+
+    def _find(self, split: str, paths: Sequence[str]) -> list[dict[Key, str]]:
+        """Sort files by seed and key, as their own metadata say."""
+        by_seed: dict[int, dict[Key, str]] = {seed: {} for seed in self.seeds}
         for path in paths:
             seed, key = self._origin(split, path)
             if key in by_seed[seed]:
-                other = by_seed[seed][key].source
                 raise SidekickError(
-                    f"{other} and {path}: both are of {self._by} '{key}', seed {seed}"
+                    f"{by_seed[seed][key]} and {path}: both are of {self._named(key)}, seed {seed}"
                 )
-            by_seed[seed][key] = read_logits(path)
-        keys = sorted({key for caches in by_seed.values() for key in caches})
+            by_seed[seed][key] = str(path)
+        keys = sorted({key for files in by_seed.values() for key in files})
         if not keys:
             raise SidekickError(f"no logits of the {split} split were given")
-        aligned = []
-        for seed, caches in by_seed.items():
+        for seed, files in by_seed.items():
             for key in keys:
-                if key not in caches:
-                    raise SidekickError(f"no {split} logits of {self._by} '{key}', seed {seed}")
-            first = caches[keys[0]]
-            first = first.take(np.argsort(first.sample_ids.astype(np.str_), kind="stable"))
-            aligned.append({key: require_same_samples(first, caches[key]) for key in keys})
-        return aligned
+                if key not in files:
+                    raise SidekickError(f"no {split} logits of {self._named(key)}, seed {seed}")
+        return list(by_seed.values())
 
-    def _origin(self, split: str, path: str) -> tuple[int, str]:
+    def _named(self, key: Key) -> str:
+        if isinstance(key, Member):
+            return f"model '{key.model}', recipe '{key.recipe}'"
+        return f"{self._by} '{key}'"
+
+    def _origin(self, split: str, path: str) -> tuple[int, Key]:
         facts = read_facts(path)
         for key, expected in {**self._expected, "split": split}.items():
             if facts.get(key, expected) != expected:
                 raise SidekickError(
                     f"{path}: these are logits of {key} '{facts[key]}', expected '{expected}'"
                 )
+        names = Member._fields if self._by == "member" else (self._by,)
         try:
-            seed, name = int(facts["seed"]), facts[self._by]
+            seed, own = int(facts["seed"]), [facts[name] for name in names]
         except (KeyError, ValueError):
-            raise SidekickError(f"{path}: its metadata name no {self._by} and seed") from None
+            told = " and ".join([*names, "seed"])
+            raise SidekickError(f"{path}: its metadata name no {told}") from None
         if seed not in self.seeds:
             raise SidekickError(f"{path}: seed {seed} is not one of {self.seeds}")
-        return seed, name
+        key = Member(*own) if self._by == "member" else own[0]
+        self.passes[key] = int(facts.get("members", 1))
+        return seed, key
 
     def _resampler(self, split: str) -> Resampler:
         # All parts of a shift set hold the same samples, so the first one's ids stand for all.
@@ -254,9 +307,9 @@ class Evaluation:
         return Resampler(ids, self.settings.replicates[split], self.settings.seed)
 
     def _weights(self, split: str) -> list[np.ndarray]:
+        """Give each seed's resampling weights, (1 + B, n), ones first."""
         resampler = self._resamplers[split]
-        resampled = [resampler.weights(index) for index in range(len(self.seeds))]
-        return [np.concatenate([np.ones_like(w[:1]), w]) for w in resampled]
+        return [resampler.weights_and_ones(index) for index in range(len(self.seeds))]
 
 
 def _require_equal_parts(cache: CachedLogits) -> dict[ShiftCell | None, list[str]]:
@@ -277,8 +330,7 @@ def _any(caches: SeedCaches) -> CachedLogits:
 
 def _cells(caches: SeedCaches):
     """Give each shift cell (or the whole split) with all models' rows in it."""
-    per_model = [list(cache.cells()) for cache in caches.values()]
-    for parts in zip(*per_model, strict=True):
+    for parts in zip(*(cache.cells() for cache in caches.values()), strict=True):
         key = parts[0][0]
         yield key, dict(zip(caches, (cache for _, cache in parts), strict=True))
 

@@ -5,18 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sidekick.artifacts import read_json
-from sidekick.evaluation.board import Identity
+from sidekick.evaluation.identity import Identity, Member, base_recipe, raw, scaled
 from sidekick.evaluation.run import SPLITS, Candidate, Evaluation, Settings, as_list, gmacs_of
-from sidekick.logit_cache import CachedLogits, require_same_samples
+from sidekick.logit_cache import require_same_samples
 from sidekick.methods import controls
 from sidekick.methods.ensemble import ensemble
 from sidekick.methods.prediction import Prediction
 from sidekick.methods.temperature import fit_temperature, scale
 from sidekick.methods.weight_fit import WeightFit
-from sidekick.metrics import evaluate_statistics, sample_statistics, unit_weights
-
-# The recipe that every other one of a model is measured against.
-_CONTROL = "finetune"
+from sidekick.recipe_names import TRIAL_ENSEMBLE, is_base
 
 
 def evaluate_single(
@@ -29,13 +26,12 @@ def evaluate_single(
     metrics: str,
     curves: str,
     fits: str,
-    trial_ensemble: Mapping | None = None,
 ) -> None:
     """Write the rows of one model's own predictors.
 
-    The model as fine-tuned is scored raw and temperature-scaled, with controls and as an ensemble
-    of its seeds. Every other recipe is compared with it: a soup at the same cost, an ensemble of
-    the best trials at a multiple, a distilled model that was trained otherwise.
+    The model as fine-tuned (or imported) is scored raw and temperature-scaled, with controls and
+    as an ensemble of its seeds. Every other recipe is compared with it: a soup at the same cost,
+    an ensemble of the best trials at a multiple, a distilled model that was trained otherwise.
 
     Parameters
     ----------
@@ -47,9 +43,6 @@ def evaluate_single(
         From the config; `facts` names the model.
     metrics, curves, fits
         The Parquet files to write.
-    trial_ensemble
-        `size`, and the `metric` on `val` by which that many of the recipes `trial…` are chosen
-        for each seed; or None.
 
     Raises
     ------
@@ -61,130 +54,85 @@ def evaluate_single(
     paths = {split: as_list(files) for split, files in logits.items()}
     job = Evaluation(paths, seeds, Settings(**evaluation), facts, by="recipe")
     _require_shared_samples(job)
-    found = sorted(job.caches["val"][0])
-    kept = [recipe for recipe in found if not recipe.startswith("trial")]
+    control = Member(model, base_recipe(job.keys))
+    # The control first: the others' baselines are among its candidates.
+    recipes = sorted(job.keys, key=lambda recipe: recipe != control.recipe)
     temperatures = {
         recipe: [fit_temperature(c[recipe].logits, c[recipe].labels) for c in job.caches["val"]]
-        for recipe in kept
+        for recipe in recipes
     }
-    best = [_best_trials(caches, trial_ensemble) for caches in job.caches["val"]]
 
     def predict(_, cells, __) -> dict[Identity, Candidate]:
         candidates: dict[Identity, Candidate] = {}
-        # The control first: the others' baselines are among its candidates.
-        for recipe in sorted(kept, key=lambda recipe: recipe != _CONTROL):
+        for recipe in recipes:
+            member, cost = Member(model, recipe), gmacs * job.passes[recipe]
             members = [cell[recipe].logits.astype(np.float64) for cell in cells]
             fitted = temperatures[recipe]
-            scaled = [scale(z, fit) for z, fit in zip(members, fitted, strict=True)]
+            best = [scale(z, fit) for z, fit in zip(members, fitted, strict=True)]
             if recipe.startswith("soup_"):
-                candidates |= _soup(model, recipe, scaled, gmacs)
+                candidates[scaled(member)] = Candidate(best, cost, baseline=scaled(control))
+            elif recipe == TRIAL_ENSEMBLE:
+                plain = [Prediction(z) for z in members]
+                candidates[raw(member)] = Candidate(plain, cost, baseline=scaled(control))
+                candidates[scaled(member)] = Candidate(best, cost, baseline=scaled(control))
             else:
-                candidates |= _trained(model, recipe, members, scaled, gmacs)
-            if recipe == _CONTROL:
+                candidates |= _trained(member, control, members, best, cost)
+            if member == control:
                 labels = [cell[recipe].labels for cell in cells]
-                candidates |= _orderings(model, scaled, labels, job.rng(), gmacs)
-        if trial_ensemble:
-            candidates |= _ensemble_of_trials(model, cells, best, gmacs)
+                candidates |= _orderings(control, best, labels, job.rng(), cost)
         return candidates
 
-    job.run(found, predict)
+    job.run(job.keys, predict)
     for recipe, fitted in temperatures.items():
         for seed, fit in zip(job.seeds, fitted, strict=True):
-            place = {**job.facts, "seed": seed, **_scaled(model, recipe)._asdict()}
+            place = {**job.facts, "seed": seed, **scaled(Member(model, recipe))._asdict()}
             job.fits.append({**place, **temperature_row(fit)})
     job.write(metrics, curves, fits)
 
 
-def _raw(model: str, recipe: str = _CONTROL) -> Identity:
-    return Identity("single", "raw", model, None, recipe)
-
-
-def _scaled(model: str, recipe: str = _CONTROL) -> Identity:
-    if recipe.startswith("soup_"):
-        return Identity("soup", recipe.removeprefix("soup_"), model, None, recipe)
-    return Identity("temperature", "scaled", model, None, recipe)
-
-
 def _trained(
-    model: str,
-    recipe: str,
+    member: Member,
+    control: Member,
     members: Sequence[np.ndarray],
-    scaled: Sequence[Prediction],
+    best: Sequence[Prediction],
     gmacs: float,
 ) -> dict[Identity, Candidate]:
     """Give the model of each seed, raw and scaled, and the ensemble of all seeds.
 
-    A recipe other than fine-tuning is compared with fine-tuning, like with like.
+    A recipe other than the base one is compared with that, like with like.
     """
-    raw, best = _raw(model, recipe), _scaled(model, recipe)
-    is_control = recipe == _CONTROL
+    is_control = is_base(member.recipe)
+    plain = [Prediction(z) for z in members]
     candidates = {
-        raw: Candidate(
-            [Prediction(z) for z in members], gmacs, baseline=None if is_control else _raw(model)
+        raw(member): Candidate(plain, gmacs, baseline=None if is_control else raw(control)),
+        scaled(member): Candidate(
+            best, gmacs, baseline=raw(member) if is_control else scaled(control)
         ),
-        best: Candidate(scaled, gmacs, baseline=raw if is_control else _scaled(model)),
     }
     if len(members) > 1:
-        identity = Identity("ensemble", "mean_softmax", model, None, recipe)
-        candidates[identity] = Candidate([ensemble(members)], len(members) * gmacs, baseline=best)
+        identity = Identity("ensemble", "mean_softmax", member.model, None, member.recipe)
+        candidates[identity] = Candidate(
+            [ensemble(members)], len(members) * gmacs, baseline=scaled(member)
+        )
     return candidates
 
 
 def _orderings(
-    model: str,
-    scaled: Sequence[Prediction],
+    control: Member,
+    best: Sequence[Prediction],
     labels: Sequence[np.ndarray],
     rng: np.random.Generator,
     gmacs: float,
 ) -> dict[Identity, Candidate]:
     """Give the best and a random order of the scaled model's answers."""
-    oracle = [controls.oracle_ordering(p, y) for p, y in zip(scaled, labels, strict=True)]
-    random = [controls.random_ordering(p, rng) for p in scaled]
+    oracle = [controls.oracle_ordering(p, y) for p, y in zip(best, labels, strict=True)]
+    random = [controls.random_ordering(p, rng) for p in best]
     return {
-        Identity("temperature", f"{name}_ordering", model, None, _CONTROL): Candidate(
-            predictions, gmacs, baseline=_scaled(model)
+        Identity("temperature", f"{name}_ordering", control.model, None, control.recipe): Candidate(
+            predictions, gmacs, baseline=scaled(control)
         )
         for name, predictions in (("oracle", oracle), ("random", random))
     }
-
-
-def _soup(
-    model: str, recipe: str, scaled: Sequence[Prediction], gmacs: float
-) -> dict[Identity, Candidate]:
-    """Give a soup, temperature-scaled as its control is: the best single trial."""
-    return {_scaled(model, recipe): Candidate(scaled, gmacs, baseline=_scaled(model))}
-
-
-def _ensemble_of_trials(
-    model: str,
-    cells: Sequence[Mapping[str, CachedLogits]],
-    best: Sequence[Sequence[str]],
-    gmacs: float,
-) -> dict[Identity, Candidate]:
-    size = len(best[0])
-    predictions = [
-        ensemble([cell[trial].logits for trial in chosen])
-        for cell, chosen in zip(cells, best, strict=True)
-    ]
-    identity = Identity("ensemble", f"best_{size}_trials", model, None, _CONTROL)
-    return {identity: Candidate(predictions, size * gmacs, baseline=_scaled(model))}
-
-
-def _best_trials(
-    caches: Mapping[str, CachedLogits], trial_ensemble: Mapping | None
-) -> Sequence[str]:
-    """Choose one seed's trials on `val`; of equal ones the first."""
-    if not trial_ensemble:
-        return ()
-
-    def score(trial: str) -> float:
-        cache = caches[trial]
-        statistics = sample_statistics(cache.logits.astype(np.float64), cache.labels)
-        values = evaluate_statistics(statistics, unit_weights(len(cache)))
-        return float(values[trial_ensemble["metric"]][0])
-
-    trials = [recipe for recipe in sorted(caches) if recipe.startswith("trial")]
-    return sorted(trials, key=score, reverse=True)[: trial_ensemble["size"]]
 
 
 def _require_shared_samples(job: Evaluation) -> None:

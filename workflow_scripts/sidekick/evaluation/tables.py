@@ -68,12 +68,16 @@ FITS_SCHEMA = pa.schema(
         ("large", pa.string()),
         ("small", pa.string()),
         ("recipe", pa.string()),
+        ("budget", pa.float64()),
+        ("sidekick", pa.string()),
         ("weight_large", pa.float64()),
         ("weight_small", pa.float64()),
         ("divisor_large", pa.float64()),
         ("divisor_small", pa.float64()),
         ("threshold", pa.float64()),
         ("deferral_ratio", pa.float64()),
+        ("promised_gmacs", pa.float64()),
+        ("promised_accuracy", pa.float64()),
         ("val_nll", pa.float64()),
         ("iterations", pa.int32()),
         ("gradient_norm", pa.float64()),
@@ -82,7 +86,9 @@ FITS_SCHEMA = pa.schema(
     ]
 )
 """What was fitted on `val`. Weights are multipliers of logits (the duo paper's convention);
-divisors are the released code's temperatures, 1/w for one model and 1/(2w) for a duo."""
+divisors are the released code's temperatures, 1/w for one model and 1/(2w) for a duo. A duo with
+several sidekicks has a row for each, `sidekick`. `budget` is that of the predictor that was chosen
+for it: the cost it may have, as a multiple of the large model's."""
 
 
 def to_table(rows: list[dict], schema: pa.Schema) -> pa.Table:

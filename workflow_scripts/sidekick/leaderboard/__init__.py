@@ -2,11 +2,18 @@
 
 FIGURES = (
     "improvement_vs_flops_balance",
+    "harm",
+    "weight_ratio",
+    "budgets",
     "aurc_vs_gmacs",
     "risk_coverage",
     "deferral",
+    "accuracy_vs_gmacs",
     "reliability",
     "severity",
     "deltas",
 )
 """The figures of every dataset, in the order of the page. Stdlib only: the workflow lists them."""
+
+GATEKEEPER_FIGURES = ("gatekeeper_alpha", "gatekeeper_confidence", "gatekeeper_deferral")
+"""The figures of datasets on which a model is gatekept, after the others."""

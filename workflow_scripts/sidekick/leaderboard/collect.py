@@ -1,6 +1,6 @@
 """Put the tables of all evaluation jobs on one board."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -8,7 +8,9 @@ import polars as pl
 
 from sidekick.artifacts import atomic_path, read_table, write_table
 from sidekick.errors import SidekickError
+from sidekick.leaderboard.budgets import what_budgets_buy
 from sidekick.leaderboard.findings import summarise_comparisons
+from sidekick.leaderboard.promises import what_promises_brought
 from sidekick.leaderboard.summary import write_summary
 
 # What identifies a row; the board is sorted by these, so it never depends on the order of jobs.
@@ -35,14 +37,9 @@ def collect_leaderboard(
     fits: Sequence[str],
     models: Sequence[str],
     benchmark: str,
-    leaderboard: str,
-    wide: str,
-    board_curves: str,
-    board_fits: str,
-    findings: str,
-    summary: str,
+    outputs: Mapping[str, str],
 ) -> None:
-    """Write the leaderboard, its wide form, the curves, the fits, the findings and the summary.
+    """Write the leaderboard, its wide form, curves, fits, what follows from them, and the summary.
 
     Parameters
     ----------
@@ -53,8 +50,9 @@ def collect_leaderboard(
         config since; these are left out.
     benchmark
         Its name.
-    leaderboard, wide, board_curves, board_fits, findings, summary
-        Where to write: Parquet, CSV, Parquet, CSV, CSV and text.
+    outputs
+        Where to write the `leaderboard` and its `curves` (Parquet), its `wide` form, the `fits`,
+        `findings`, `budgets` and `promises` (CSV) and the `summary` (text).
 
     Raises
     ------
@@ -66,29 +64,41 @@ def collect_leaderboard(
     _require_all_pairs(board, models)
     _require_unique_rows(board)
     facts = {"benchmark": benchmark, "models": sorted(models)}
-    write_table(board.to_arrow(), leaderboard, facts, dictionary=True)
-    _write_csv(_widen(board), wide)
+    write_table(board.to_arrow(), outputs["leaderboard"], facts, dictionary=True)
+    _write_csv(_widen(board), outputs["wide"])
     points = _gather(curves, models).sort([*KEYS[:3], *KEYS[5:], "curve", "x"])
-    write_table(points.to_arrow(), board_curves, facts, dictionary=True)
+    write_table(points.to_arrow(), outputs["curves"], facts, dictionary=True)
     fitted = _gather(fits, models).sort(
-        ["dataset", "predictor", "variant", "large", "small", "seed"]
+        [
+            "dataset",
+            "predictor",
+            "variant",
+            "large",
+            "small",
+            "recipe",
+            "seed",
+            "budget",
+            "sidekick",
+        ]
     )
-    _write_csv(fitted, board_fits)
-    _write_csv(summarise_comparisons(board), findings)
-    write_summary(board, models, summary)
+    _write_csv(fitted, outputs["fits"])
+    _write_csv(summarise_comparisons(board), outputs["findings"])
+    _write_csv(what_budgets_buy(board, fitted), outputs["budgets"])
+    _write_csv(what_promises_brought(board, fitted), outputs["promises"])
+    write_summary(board, models, outputs["summary"])
 
 
 def _gather(paths: Sequence[str], models: Sequence[str]) -> pl.DataFrame:
     # A model that was taken off and put back further down leaves a pair in two jobs' tables.
     table = pl.concat([pl.DataFrame(read_table(path)) for path in paths]).unique()
-    listed = pl.col("large").is_in(models) & (
-        pl.col("small").is_null() | pl.col("small").is_in(models)
-    )
-    return table.filter(listed)
+    sidekicks = pl.col("small").fill_null(pl.col("large")).str.split("+")
+    unlisted = sidekicks.list.set_difference(pl.lit(list(models))).list.len()
+    return table.filter(pl.col("large").is_in(models) & (unlisted == 0))
 
 
 def _require_all_pairs(board: pl.DataFrame, models: Sequence[str]) -> None:
-    pairs = board.filter(pl.col("small").is_not_null()).select("dataset", "large", "small").unique()
+    pairs = board.filter(~pl.col("small").str.contains("+", literal=True))
+    pairs = pairs.select("dataset", "large", "small").unique()
     present = {(row[0], frozenset(row[1:])) for row in pairs.iter_rows()}
     for dataset in board["dataset"].unique().to_list():
         for pair in combinations(models, 2):

@@ -15,19 +15,37 @@ from sidekick.leaderboard.figures.rows import Board
 STYLE = Path(__file__).with_name("style.mplstyle")
 """The matplotlib style of all figures."""
 
+# Columns that may be empty, whose types a CSV then does not tell.
+_FITS = {
+    **dict.fromkeys(
+        (
+            "budget",
+            "weight_large",
+            "weight_small",
+            "threshold",
+            "deferral_ratio",
+            "promised_gmacs",
+            "promised_accuracy",
+            "val_nll",
+        ),
+        pl.Float64,
+    ),
+    **dict.fromkeys(("small", "sidekick", "recipe", "note"), pl.String),
+}
+
 
 def plot_leaderboard(
-    *, leaderboard: str, curves: str, outputs: Sequence[str], level: float
+    *, leaderboard: str, curves: str, fits: str, outputs: Sequence[str], level: float
 ) -> None:
     """Draw each figure of each dataset once and save it in all formats asked for.
 
     Parameters
     ----------
-    leaderboard, curves
-        The board's tables.
+    leaderboard, curves, fits
+        The board's tables: Parquet, Parquet and CSV.
     outputs
-        Paths `…/{dataset}/{figure}.{format}` with a figure of `sidekick.leaderboard.FIGURES` and
-        the format `svg` or `png`.
+        Paths `…/{dataset}/{figure}.{format}` with a figure of `sidekick.leaderboard.FIGURES` or
+        `GATEKEEPER_FIGURES` and the format `svg` or `png`.
     level
         Coverage of the intervals in the tables, to say so in the figures.
 
@@ -38,6 +56,7 @@ def plot_leaderboard(
     """
     metrics = pl.DataFrame(read_table(leaderboard))
     points = pl.DataFrame(read_table(curves))
+    fitted = pl.read_csv(fits, schema_overrides=_FITS, infer_schema_length=None)
     wanted: dict[tuple[str, str], list[Path]] = {}
     for path in map(Path, outputs):
         wanted.setdefault((path.parent.name, path.stem), []).append(path)
@@ -47,19 +66,24 @@ def plot_leaderboard(
             if figure not in DRAW:
                 raise SidekickError(f"{paths[0]}: no figure '{figure}'; there are {list(DRAW)}")
             if dataset not in boards:
-                boards[dataset] = _board(dataset, metrics, points, level, leaderboard)
+                boards[dataset] = _board(dataset, metrics, points, fitted, level, leaderboard)
             drawing = DRAW[figure](boards[dataset])
             for path in paths:
                 _save(drawing, path)
 
 
 def _board(
-    dataset: str, metrics: pl.DataFrame, points: pl.DataFrame, level: float, source: str
+    dataset: str,
+    metrics: pl.DataFrame,
+    points: pl.DataFrame,
+    fitted: pl.DataFrame,
+    level: float,
+    source: str,
 ) -> Board:
-    own = metrics.filter(pl.col("dataset") == dataset)
+    own, *others = (part.filter(pl.col("dataset") == dataset) for part in (metrics, points, fitted))
     if own.is_empty():
         raise SidekickError(f"{source}: no rows of dataset '{dataset}'")
-    return Board(dataset, own, points.filter(pl.col("dataset") == dataset), level)
+    return Board(dataset, own, *others, level)
 
 
 def _save(drawing: Drawing, path: Path) -> None:

@@ -8,11 +8,15 @@ from pathlib import Path
 import polars as pl
 
 from sidekick.artifacts import atomic_path
+from sidekick.leaderboard.recipe_words import recipes_in_words
+from sidekick.recipe_names import TRIAL_ENSEMBLE
 
 _ROWS = 10
 _WIDTH = 80
 # Of the column of names: what the numbers leave.
 _NAME = 38
+# The predictor or its variant says as much.
+_TOLD = ("soup_uniform", "soup_greedy", TRIAL_ENSEMBLE, "mc_dropout")
 
 
 def write_summary(board: pl.DataFrame, models: Sequence[str], path: str | Path) -> None:
@@ -29,7 +33,8 @@ def write_summary(board: pl.DataFrame, models: Sequence[str], path: str | Path) 
     """
     parts = [_dataset_summary(board, dataset) for dataset in sorted(board["dataset"].unique())]
     seeds = board["seeds"].max()
-    head = f"Leaderboard: {len(models)} models, {seeds} seeds, AURC on test (lower is better)"
+    counts = f"{_plural(len(models), 'model')}, {_plural(seeds, 'seed')}"
+    head = f"Leaderboard: {counts}, AURC on test (lower is better)"
     folder = Path(path).parent
     tail = (
         f"Table:   {folder / 'leaderboard.parquet'} (wide: leaderboard.csv)\n"
@@ -40,13 +45,14 @@ def write_summary(board: pl.DataFrame, models: Sequence[str], path: str | Path) 
 
 
 def _dataset_summary(board: pl.DataFrame, dataset: str) -> str:
-    # Controls with knowledge of the labels are on the board, but are nobody's choice.
+    # Controls with knowledge of the labels are on the board, but are nobody's choice; and some
+    # predictors are there twice, for a second control.
     aurc = board.filter(
         (pl.col("dataset") == dataset)
         & (pl.col("split") == "test")
         & (pl.col("metric") == "aurc")
         & pl.col("value").is_not_nan()
-        & ~pl.col("variant").str.contains("oracle|noise|random")
+        & ~pl.col("variant").str.contains("oracle|noise|random|_vs_untuned$")
     ).sort("value", "gmacs", "predictor", "variant", "large", "small")
     accuracy = board.filter((pl.col("split") == "test") & (pl.col("metric") == "accuracy"))
     keys = ["dataset", "predictor", "variant", "large", "small", "recipe"]
@@ -57,16 +63,16 @@ def _dataset_summary(board: pl.DataFrame, dataset: str) -> str:
         nulls_equal=True,
         maintain_order="left",
     )
-    count = f": {len(aurc)} predictors, the best {len(top)}"
+    count = f": {_plural(len(aurc), 'predictor')}, the best {len(top)}"
     lines = [
         _clip(dataset, _WIDTH - len(count)) + count,
         f"  {'predictor':<{_NAME}}{'MMACs':>9}{'acc':>6}  AURC [95 %]",
     ]
     for row in top.iter_rows(named=True):
         name = f"{row['predictor']} {row['variant']}"
-        if row["recipe"] == "distill":
-            name += " distilled"
         models = row["large"] if row["small"] is None else f"{row['large']} + {row['small']}"
+        if row["recipe"] not in _TOLD and (words := recipes_in_words(row["recipe"])):
+            models += f" ({words})"
         numbers = f"{_cost(row['gmacs'] * 1e3):>9}{row['accuracy']:>6.3f}  {_value(row)}"
         if len(f"{name}: {models}") <= _NAME:
             lines.append(f"  {f'{name}: {models}':<{_NAME}}{numbers}")
@@ -74,6 +80,10 @@ def _dataset_summary(board: pl.DataFrame, dataset: str) -> str:
             lines.append(f"  {_clip(f'{name}:', _NAME):<{_NAME}}{numbers}")
             lines += textwrap.wrap(models, _WIDTH, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines) + "\n"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _cost(mmacs: float) -> str:

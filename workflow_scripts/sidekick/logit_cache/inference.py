@@ -1,9 +1,9 @@
-"""Run a trained network over splits and cache its logits."""
+"""Run trained networks over splits and cache their logits."""
 
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,7 @@ from sidekick.datasets.decoding import Batch, decode_ahead, fixed_shape_decoder
 from sidekick.datasets.reading import StoredSplit, iterate_split
 from sidekick.errors import SidekickError
 from sidekick.logit_cache.storage import write_logits
-from sidekick.models.checkpoints import describe, load_model
+from sidekick.models.checkpoints import Description, describe, load_model
 from sidekick.models.mc_dropout_head import MCDropoutClassifier
 from sidekick.models.pixels import as_tensor, host_images, to_unit, upload
 from sidekick.models.preprocessing import Preprocessing, ToInput, image_loader
@@ -74,42 +74,115 @@ def cache_logits(
         If the device is missing, the checkpoint or a split is unreadable, or a logit is not
         finite.
     """
+    _cache([(checkpoint, outputs, facts)], dataset_folder, seed, device, threads, batch_size)
+
+
+def cache_sweep(
+    *,
+    checkpoints: Mapping[str, str | Path],
+    dataset_folder: str | Path,
+    outputs: Mapping[str, Mapping[str, str | Path]],
+    seed: int,
+    device: str,
+    threads: int,
+    facts: Mapping[str, object],
+    batch_size: int = 128,
+) -> None:
+    """Cache the logits of several recipes of one network; every image is read once.
+
+    Parameters
+    ----------
+    checkpoints
+        Recipe to weights.
+    outputs
+        For each split and recipe the Parquet file to write.
+    facts
+        As for `cache_logits`; `recipe` is added as well.
+    dataset_folder, seed, device, threads, batch_size
+        As for `cache_logits`.
+
+    Raises
+    ------
+    SidekickError
+        As `cache_logits`; or if the networks read images differently.
+    """
+    jobs = [
+        (
+            checkpoint,
+            {split: paths[recipe] for split, paths in outputs.items()},
+            {**facts, "recipe": recipe},
+        )
+        for recipe, checkpoint in checkpoints.items()
+    ]
+    _cache(jobs, dataset_folder, seed, device, threads, batch_size)
+
+
+def _cache(
+    jobs: Sequence[tuple[str | Path, Mapping[str, str | Path], Mapping[str, object]]],
+    dataset_folder: str | Path,
+    seed: int,
+    device: str,
+    threads: int,
+    batch_size: int,
+) -> None:
+    """Run checkpoints, each with its outputs and facts, over the same splits."""
     place = select_device(device)
-    description = describe(checkpoint)
-    model = load_model(checkpoint, place)
+    first, outputs, _ = jobs[0]
+    description = _common_description([checkpoint for checkpoint, *_ in jobs])
+    models = [load_model(checkpoint, place) for checkpoint, *_ in jobs]
     architecture = description.entry["architecture"]
     _log.info("Running %s on %s", architecture, describe_device(place, threads))
     preprocessing = Preprocessing(**description.preprocessing)
     with reproducible(place, threads, seed):
-        for split, path in outputs.items():
+        for split in outputs:
             start = time.perf_counter()
             parts = iterate_split(dataset_folder, split, seed, batch_size)
-            parts = _require_labels(parts, description.classes, checkpoint, split)
-            columns = predict(model, parts, preprocessing, place, threads)
-            rate = len(columns["labels"]) / (time.perf_counter() - start)
-            _log.info("%s: %d samples, %.0f per second", split, len(columns["labels"]), rate)
-            facts_of_split = {**facts, "split": split, "architecture": architecture}
-            write_logits(path, **columns, facts=facts_of_split)
+            parts = _require_labels(parts, description.classes, first, split)
+            found = predict(models, parts, preprocessing, place, threads)
+            samples = len(found[0]["labels"])
+            rate = samples / (time.perf_counter() - start)
+            _log.info("%s: %d samples, %.0f per second", split, samples, rate)
+            for (_, paths, facts), columns in zip(jobs, found, strict=True):
+                own = {**facts, "split": split, "architecture": architecture}
+                write_logits(paths[split], **columns, facts=own)
+
+
+def _common_description(checkpoints: Sequence[str | Path]) -> Description:
+    """Describe networks that answer the same about the same images, the first for all."""
+    first, *others = (describe(checkpoint) for checkpoint in checkpoints)
+    for checkpoint, own in zip(checkpoints[1:], others, strict=True):
+        for what, key in (
+            ("model entry", "entry"),
+            ("number of classes", "classes"),
+            ("preprocessing", "preprocessing"),
+        ):
+            if getattr(own, key) != getattr(first, key):
+                raise SidekickError(
+                    f"{checkpoint}: its {what} is {getattr(own, key)}, but that of "
+                    f"{checkpoints[0]} is {getattr(first, key)}; recipes of one sweep must agree "
+                    "in it"
+                )
+    return first
 
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module,
+    models: Sequence[nn.Module],
     parts: Iterable[StoredSplit],
     preprocessing: Preprocessing,
     device: torch.device,
     threads: int,
-) -> dict[str, np.ndarray | None]:
-    """Run a network in evaluation mode over a split.
+) -> list[dict[str, np.ndarray | None]]:
+    """Run networks in evaluation mode over a split.
 
     Parameters
     ----------
-    model
+    models
         On the device.
     parts
         The split; each part is one forward pass.
     preprocessing
-        What the network wants.
+        What all the networks want.
     device
         Where to run.
     threads
@@ -117,27 +190,31 @@ def predict(
 
     Returns
     -------
-    dict
-        By sample id, corruption and severity: `sample_ids`, `labels`, `corruption` and `severity`
-        as of an `ImageSplit`; `logits`, (n, C) float32; `features`, (n, F) float32 pooled
-        features if the model is an `MCDropoutClassifier`, else None.
+    list of dict
+        Per network, by sample id, corruption and severity: `sample_ids`, `labels`, `corruption`
+        and `severity` as of an `ImageSplit`; `logits`, (n, C) float32; `features`, (n, F) float32
+        pooled features if the model is an `MCDropoutClassifier`, else None.
     """
-    model.eval()
     to_input = ToInput(preprocessing, device)
-    columns = defaultdict(list)
+    shared = defaultdict(list)
+    answers = [defaultdict(list) for _ in models]
     with closing(_pixels(parts, preprocessing, device, threads)) as batches:
         for part, pixels in batches:
             for name in _COLUMNS:
-                columns[name].append(getattr(part, name))
-            logits, features = _forward(model, to_input(to_unit(pixels)))
-            columns["logits"].append(logits)
-            columns["features"].append(features)
-    return _sorted(
-        {
-            name: None if values[0] is None else np.concatenate(values)
-            for name, values in columns.items()
-        }
-    )
+                shared[name].append(getattr(part, name))
+            inputs = to_input(to_unit(pixels))
+            for model, own in zip(models, answers, strict=True):
+                logits, features = _forward(model.eval(), inputs)
+                own["logits"].append(logits)
+                own["features"].append(features)
+    return [_sorted(_joined({**shared, **own})) for own in answers]
+
+
+def _joined(columns: Mapping[str, Sequence[np.ndarray | None]]) -> dict[str, np.ndarray | None]:
+    return {
+        name: None if values[0] is None else np.concatenate(values)
+        for name, values in columns.items()
+    }
 
 
 def _forward(model: nn.Module, inputs: Tensor) -> tuple[np.ndarray, np.ndarray | None]:

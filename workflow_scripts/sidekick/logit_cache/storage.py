@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import pyarrow as pa
 
-from sidekick.artifacts import read_facts, read_table, write_table
+from sidekick.artifacts import read_facts, read_table, write_tables
 from sidekick.errors import SidekickError
 
 
@@ -17,6 +17,11 @@ class ShiftCell(NamedTuple):
 
     corruption: str
     severity: int
+
+
+_COLUMNS = ("sample_id", "label", "logits", "logit_max", "corruption", "severity", "features")
+# Logits are checked, and written as row groups, this many at a time: 8 MB as float32.
+_GROUP_ELEMENTS = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,29 +131,30 @@ def write_logits(
         one of `corruption` and `severity` without the other; with the file and the first
         offending row.
     """
-    logits = np.asarray(logits)
-    logits = logits.astype(np.result_type(logits, np.float32), copy=False)
-    labels = np.asarray(labels)
+    logits, labels = np.asarray(logits), np.asarray(labels)
     sample_ids = np.asarray(sample_ids, dtype=object)
     _check(path, sample_ids, labels, logits, corruption, severity, features)
-    logit_max = logits.max(axis=1)
-    columns = {
-        "sample_id": pa.array(sample_ids, pa.string()),
-        "label": pa.array(labels.astype(np.int32)),
-        "logits": _fixed_size_list(_centre(logits, logit_max)),
-        "logit_max": pa.array(logit_max.astype(np.float32)),
-    }
-    split_columns = ["logits.list.element", "logit_max"]
-    dictionary = ["label"]
+    others = {"sample_id": pa.array(sample_ids, pa.string()), "label": labels.astype(np.int32)}
+    split_columns, dictionary = ["logits.list.element", "logit_max"], ["label"]
     if corruption is not None and severity is not None:
-        columns["corruption"] = pa.array(corruption, pa.string())
-        columns["severity"] = pa.array(severity, pa.int8())
+        others["corruption"] = pa.array(corruption, pa.string())
+        others["severity"] = pa.array(severity, pa.int8())
         dictionary += ["corruption", "severity"]
     if features is not None:
-        columns["features"] = _fixed_size_list(np.asarray(features, dtype=np.float32))
         split_columns.append("features.list.element")
-    write_table(
-        pa.table(columns),
+
+    def group(rows: slice) -> pa.Table:
+        wide = _wide(logits[rows])
+        highest = wide.max(axis=1)
+        columns = {name: values[rows] for name, values in others.items()}
+        columns["logits"] = _fixed_size_list(_centre(wide, highest))
+        columns["logit_max"] = highest.astype(np.float32)
+        if features is not None:
+            columns["features"] = _fixed_size_list(np.asarray(features[rows], dtype=np.float32))
+        return pa.table({name: columns[name] for name in _COLUMNS if name in columns})
+
+    write_tables(
+        map(group, _groups(logits)),
         path,
         {**facts, "classes": logits.shape[1], "centring": "row maximum"},
         dictionary=dictionary,
@@ -261,22 +267,26 @@ def _check(
     if len(set(lengths.values())) > 1:
         raise SidekickError(f"{path}: columns of different length: {lengths}")
 
-    def refuse(bad: np.ndarray, what: str) -> None:
+    def refuse(bad: np.ndarray, what: str, first: int = 0) -> None:
         if bad.any():
-            row = int(np.argmax(bad))
+            row = first + int(np.argmax(bad))
             raise SidekickError(
                 f"{path}: {what} in row {row} (sample {sample_ids[row]}, label {labels[row]}, "
                 f"{logits.shape[1]} classes)"
             )
 
-    for bad, what in (
-        (np.isnan(logits).any(axis=1), "a NaN logit"),
-        (np.isposinf(logits).any(axis=1), "an infinite logit"),
-        (np.isneginf(logits).all(axis=1), "no finite logit"),
-        ((labels < 0) | (labels >= logits.shape[1]), "a label out of range"),
-    ):
-        refuse(bad, what)
-    refuse(np.isneginf(logits[np.arange(len(labels)), labels]), "an absent option as label")
+    refuse((labels < 0) | (labels >= logits.shape[1]), "a label out of range")
+    for rows in _groups(logits):
+        wide = _wide(logits[rows])
+        highest = wide.max(axis=1)
+        # NaN in a row is its maximum, too.
+        for bad, what in (
+            (np.isnan(highest), "a NaN logit"),
+            (np.isposinf(highest), "an infinite logit"),
+            (np.isneginf(highest), "no finite logit"),
+            (np.isneginf(wide[np.arange(len(wide)), labels[rows]]), "an absent option as label"),
+        ):
+            refuse(bad, what, rows.start)
     if features is not None:
         refuse(~np.isfinite(features).all(axis=1), "a feature that is not finite")
     keys = (
@@ -290,6 +300,17 @@ def _check(
             if key in seen:
                 raise SidekickError(f"{path}: sample {key} occurs again in row {row}")
             seen.add(key)
+
+
+def _groups(logits: np.ndarray) -> Iterator[slice]:
+    """Give the rows of each row group, at least one."""
+    step = max(1, _GROUP_ELEMENTS // logits.shape[1])
+    for first in range(0, max(len(logits), 1), step):
+        yield slice(first, first + step)
+
+
+def _wide(logits: np.ndarray) -> np.ndarray:
+    return logits.astype(np.result_type(logits, np.float32), copy=False)
 
 
 def _centre(logits: np.ndarray, highest: np.ndarray) -> np.ndarray:
@@ -324,8 +345,9 @@ def _check_columns(path: str | Path, table: pa.Table) -> None:
         column = table[name]
         if not fits(column.type):
             raise SidekickError(f"{path}: column '{name}' is of type {column.type}, not {what}")
-        values = column.combine_chunks()
-        nulls = values.null_count + (values.flatten().null_count if _is_vector(column.type) else 0)
+        nulls = column.null_count
+        if _is_vector(column.type):
+            nulls += sum(chunk.flatten().null_count for chunk in column.chunks)
         if nulls:
             raise SidekickError(f"{path}: column '{name}' has {nulls} nulls; it may have none")
 
@@ -348,6 +370,12 @@ def _fixed_size_list(values: np.ndarray) -> pa.FixedSizeListArray:
 
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:
-    array = column.combine_chunks()
-    width = array.type.list_size
-    return array.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    width = column.type.list_size
+    kind = column.type.value_type.to_pandas_dtype()
+    matrix = np.empty((len(column), width), dtype=kind)
+    first = 0
+    for chunk in column.chunks:
+        rows = matrix[first : first + len(chunk)]
+        rows[:] = chunk.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        first += len(chunk)
+    return matrix

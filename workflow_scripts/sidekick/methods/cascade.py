@@ -4,9 +4,11 @@ A sample is deferred when the small model's confidence is below the threshold. T
 always runs, so that the expected cost is c_small + deferral rate x c_large.
 """
 
+from dataclasses import fields
+
 import numpy as np
 
-from sidekick.methods.prediction import Prediction
+from sidekick.metrics import SampleStatistics
 
 
 def threshold_for_ratio(confidence: np.ndarray, ratio: float) -> float:
@@ -35,13 +37,21 @@ def deferred(confidence: np.ndarray, threshold: float) -> np.ndarray:
     return confidence < threshold
 
 
-def cascade(small: Prediction, large: Prediction, defer: np.ndarray) -> Prediction:
-    """Take each sample's answer from the model that gave it.
+def cascade(
+    small: SampleStatistics, large: SampleStatistics, defer: np.ndarray
+) -> SampleStatistics:
+    """Take each sample's answer, and all that is known of it, from the model that gave it.
 
-    Both predictions should be temperature-scaled, so that their confidences are comparable.
+    Both models should be temperature-scaled, so that their confidences are comparable.
     """
-    logits = np.where(defer[:, None], large.logits, small.logits)
-    return Prediction(logits, predicted=np.where(defer, large.answers, small.answers))
+    return SampleStatistics(
+        **{
+            field.name: np.where(defer, getattr(large, field.name), getattr(small, field.name))
+            for field in fields(SampleStatistics)
+            if field.name != "classes"
+        },
+        classes=small.classes,
+    )
 
 
 def expected_gmacs(small_gmacs: float, large_gmacs: float, deferral_rate: float) -> float:

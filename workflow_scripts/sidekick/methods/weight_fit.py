@@ -7,20 +7,28 @@ backtracking finds the optimum in a handful of passes. The LBFGS setting that is
 ended at a higher loss than no scaling at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from sidekick.errors import SidekickError
 
-_GRADIENT_TOLERANCE = 1e-9
-# Rounding in the loss can end the line search before the gradient falls below the tolerance.
+# Largest component of the projected gradient to stop at; on a part of the rows, whose optimum is
+# only where to start from; and what still counts as converged, if rounding allows no better. In
+# single precision the gradient itself is good to a few 1e-7; the loss depends on its square.
+_GRADIENT_TOLERANCE = {np.float64: 1e-9, np.float32: 1e-6}
+_START_TOLERANCE = 1e-3
 _CONVERGED = 1e-6
+# Differences of the loss, relative to it, that are only rounding.
+_ROUNDING = {np.float64: 1e-14, np.float32: 1e-7}
 _MAX_ITERATIONS = 100
-_SUBSAMPLE = 2000
-# Of one model's logits: a block stays in the processor's cache.
-_BLOCK_ELEMENTS = 1 << 16
+# Parts of the rows to start from, each from the optimum of the one before.
+_SUBSAMPLES = (400, 2000)
+_SPREAD_ROWS = 500
+# Of each model's logits, when looking for what is wrong with them.
+_DESCRIBED_ELEMENTS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -93,134 +101,297 @@ def fit_weights(logits: Sequence[np.ndarray], labels: np.ndarray) -> WeightFit:
     simple constraints"): weights at 0 whose gradient points outwards are held, the others take a
     Newton step that is clipped at 0 and shortened until the loss falls enough (Armijo).
     """
-    rows = _check(logits, labels)
+    return fit_combinations(logits, labels, [range(len(logits))])[0]
+
+
+def fit_combinations(
+    logits: Sequence[np.ndarray],
+    labels: np.ndarray,
+    combinations: Sequence[Sequence[int]],
+    orders: Sequence[np.ndarray | None] | None = None,
+) -> list[WeightFit]:
+    """Fit the weights of many combinations of models together, as `fit_weights` does each.
+
+    All fits take their steps at the same time, so that a block of rows is read once per step for
+    all of them; those that are done drop out.
+
+    Parameters
+    ----------
+    logits
+        M arrays (n, C), any float type.
+    labels
+        (n,) integers from 0 to C - 1.
+    combinations
+        For each fit the positions of its models in `logits`.
+    orders
+        For each model None, or (n,) rows to take instead of 0, 1, 2 and so on.
+
+    Returns
+    -------
+    list of WeightFit
+        In the order of `combinations`.
+
+    Raises
+    ------
+    SidekickError
+        As `fit_weights`.
+
+    Notes
+    -----
+    More than 4,000 rows of float16 or float32 logits are fitted in single precision, with sums over
+    rows in double: the loss is then good to 1e-7 and the weights to about 1e-5.
+    """
+    problem = _Problem(logits, labels, orders or [None] * len(logits))
+    problem.check()
+    scale, starts = [], []
     spread = np.array([_spread(array) for array in logits])
-    # With unit spread, one tolerance and one starting point serve logits of any scale.
-    scale = np.where(spread > 0, spread, 1.0)
-    # Logits without any spread say nothing: their weight starts, and so stays, at 0.
-    start = np.where(spread > 0, 1.0 / len(logits), 0.0)
+    for members in combinations:
+        own = spread[list(members)]
+        # With unit spread, one tolerance and one starting point serve logits of any scale.
+        scale.append(np.where(own > 0, own, 1.0))
+        # Logits without any spread say nothing: their weight starts, and so stays, at 0.
+        starts.append(np.where(own > 0, 1.0 / len(own), 0.0))
     try:
-        if rows > 2 * _SUBSAMPLE:
-            step = rows // _SUBSAMPLE
-            start = _newton([z[::step] for z in logits], labels[::step], scale, start).weights
-        fit = _newton(logits, labels, scale, start)
+        dtype = np.float64
+        if len(labels) > 2 * max(_SUBSAMPLES):
+            if all(array.dtype in (np.float16, np.float32) for array in logits):
+                dtype = np.float32
+            for size in _SUBSAMPLES:
+                part = problem.every(len(labels) // size)
+                found = part.fit(combinations, scale, starts, dtype, _START_TOLERANCE)
+                starts = [fit.weights for fit in found]
+        fits = problem.fit(combinations, scale, starts, dtype, _GRADIENT_TOLERANCE[dtype])
     except FloatingPointError:
-        raise SidekickError(_describe_refused(logits, labels)) from None
-    return replace(fit, weights=fit.weights / scale)
+        raise SidekickError(_describe_refused(logits, labels, problem.orders)) from None
+    return [replace(fit, weights=fit.weights / own) for fit, own in zip(fits, scale, strict=True)]
+
+
+class _Moments(NamedTuple):
+    """Mean NLL, its gradient (K,) and Hessian (K, K), and how many rows are surely wrong."""
+
+    loss: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+    wrong: int
+
+    @property
+    def finite(self) -> bool:
+        return all(np.isfinite(part).all() for part in self[:3])
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """The rows that weights are fitted to.
+
+    Attributes
+    ----------
+    logits, labels, orders
+        As given to `fit_combinations`.
+    """
+
+    logits: Sequence[np.ndarray]
+    labels: np.ndarray
+    orders: Sequence[np.ndarray | None]
+
+    def check(self) -> None:
+        """Refuse arrays that do not match."""
+        shapes = {array.shape for array in self.logits}
+        if len(shapes) != 1:
+            raise SidekickError(f"logits of different shapes cannot be combined: {sorted(shapes)}")
+        rows, classes = next(iter(shapes))
+        if rows == 0 or rows != len(self.labels):
+            raise SidekickError(
+                f"{rows} rows of logits and {len(self.labels)} labels: nothing to fit"
+            )
+        refused = (self.labels < 0) | (self.labels >= classes)
+        if refused.any():
+            row = int(refused.argmax())
+            raise SidekickError(
+                f"label {self.labels[row]} in row {row}; allowed are 0 to {classes - 1}"
+            )
+
+    def every(self, step: int) -> "_Problem":
+        """Give every `step`-th row only."""
+        return _Problem(
+            [
+                own[::step] if order is None else own
+                for own, order in zip(self.logits, self.orders, strict=True)
+            ],
+            self.labels[::step],
+            [None if order is None else order[::step] for order in self.orders],
+        )
+
+    def fit(
+        self,
+        combinations: Sequence[Sequence[int]],
+        scales: Sequence[np.ndarray],
+        starts: Sequence[np.ndarray],
+        dtype: type,
+        tolerance: float,
+    ) -> list[WeightFit]:
+        """Fit all combinations, step by step together; weights are for logits of unit spread."""
+        searches = [_newton(start, tolerance, _ROUNDING[dtype]) for start in starts]
+        wanted = {index: next(search) for index, search in enumerate(searches)}
+        fits: dict[int, WeightFit] = {}
+        while wanted:
+            moments = self._moments(combinations, scales, wanted, dtype)
+            for index, found in moments.items():
+                try:
+                    wanted[index] = searches[index].send(found)
+                except StopIteration as done:
+                    fits[index] = done.value
+                    del wanted[index]
+        return [
+            replace(fits[index], separable=self._separates(members, fits[index].weights / scale))
+            if fits[index].separable
+            else fits[index]
+            for index, (members, scale) in enumerate(zip(combinations, scales, strict=True))
+        ]
+
+    def _moments(self, combinations, scales, weights, dtype) -> dict[int, _Moments]:
+        """Evaluate the combinations that `weights` names, in one pass over the rows."""
+        from sidekick.kernels.instructions import LOG2_E
+        from sidekick.kernels.moments import add_moments
+
+        used = sorted({model for index in weights for model in combinations[index]})
+        position = {model: place for place, model in enumerate(used)}
+        jobs = []
+        for size in sorted({len(combinations[index]) for index in weights}):
+            own = [index for index in weights if len(combinations[index]) == size]
+            members = [[position[model] for model in combinations[index]] for index in own]
+            scaled = LOG2_E * np.array([weights[index] / scales[index] for index in own])
+            totals = np.zeros((len(own), 2 + size + size * (size + 1) // 2))
+            jobs.append((own, np.array(members, dtype=np.int64), scaled.astype(dtype), totals))
+        combined = np.empty((2, self.logits[0].shape[1]), dtype=dtype)
+        row_sums = np.empty(max(totals.shape[1] for *_, totals in jobs))
+        for part in self._blocks(used, dtype):
+            missing = part.missing
+            if missing is not None and any(
+                (missing[one] != missing[members[0]]).any()
+                for _, groups, _, _ in jobs
+                for members in groups
+                for one in members
+            ):
+                raise FloatingPointError("an option is absent in one model only")
+            labels = self.labels[part.rows].astype(np.int32)
+            for _, members, scaled, totals in jobs:
+                add_moments(
+                    part.values, part.absent, labels, members, scaled, combined, row_sums, totals
+                )
+        return {
+            index: _unpack(row, len(self.labels), scales[index])
+            for own, _, _, totals in jobs
+            for index, row in zip(own, totals, strict=True)
+        }
+
+    def _separates(self, members: Sequence[int], weights: np.ndarray) -> bool:
+        """Tell whether in every row the label's combined logit is above all others."""
+        for part in self._blocks(members, np.float64):
+            combined = np.tensordot(weights, part.values, 1)
+            if part.missing is not None:
+                combined += part.absent
+            chosen = np.arange(len(combined)), self.labels[part.rows]
+            own = combined[chosen]
+            combined[chosen] = -np.inf
+            if (combined.max(axis=1) >= own).any():
+                return False
+        return True
+
+    def _blocks(self, models: Sequence[int], dtype: type):
+        from sidekick.kernels.blocks import blocks
+
+        return blocks(
+            [self.logits[model] for model in models],
+            dtype,
+            [self.orders[model] for model in models],
+        )
 
 
 def _newton(
-    logits: Sequence[np.ndarray], labels: np.ndarray, scale: np.ndarray, start: np.ndarray
-) -> WeightFit:
+    start: np.ndarray, tolerance: float, rounding: float
+) -> Generator[np.ndarray, _Moments, WeightFit]:
+    """Minimise over weights >= 0: yields weights, is sent their moments, returns the fit.
+
+    What it returns says `separable` where no row is surely wrong: whether all are right, is open.
+    """
     weights = start.copy()
-    loss, gradient, hessian = _loss_and_derivatives(logits, labels, scale, weights)
-    if not all(np.isfinite(part).all() for part in (loss, gradient, hessian)):
+    found = yield weights
+    if not found.finite:
         raise FloatingPointError
-    for iteration in range(_MAX_ITERATIONS + 1):
-        norm = _projected_gradient_norm(weights, gradient)
-        if norm <= _GRADIENT_TOLERANCE or iteration == _MAX_ITERATIONS:
-            break
-        step = _newton_step(weights, gradient, hessian)
-        accepted = _line_search(logits, labels, scale, weights, loss, gradient, step)
+    iteration, norm = 0, _projected_gradient_norm(weights, found.gradient)
+    while norm > tolerance and iteration < _MAX_ITERATIONS:
+        slack = rounding * found.loss
+        accepted = yield from _line_search(weights, found, slack)
         if accepted is None:
             break
-        weights, (loss, gradient, hessian) = accepted
+        iteration += 1
+        gained = found.loss - accepted[1].loss
+        weights, found = accepted
+        before, norm = norm, _projected_gradient_norm(weights, found.gradient)
+        if abs(gained) <= slack and norm > before / 2:
+            break
     return WeightFit(
         weights=weights,
-        nll=float(loss),
+        nll=float(found.loss),
         iterations=iteration,
         gradient_norm=float(norm),
         converged=bool(norm <= _CONVERGED),
         at_zero=weights == 0,
-        separable=_separates(logits, labels, scale, weights),
+        separable=found.wrong == 0,
     )
 
 
+def _line_search(weights: np.ndarray, found: _Moments, slack: float) -> Generator:
+    """Shorten the Newton step until the loss falls enough; None if no step does."""
+    step = _newton_step(weights, found.gradient, found.hessian)
+    length = 1.0
+    for _ in range(40):
+        candidate = np.maximum(weights + length * step, 0.0)
+        result = yield candidate
+        enough = 1e-4 * min(found.gradient @ (candidate - weights), 0.0)
+        if result.loss <= found.loss + enough + slack:
+            return candidate, result
+        length /= 2
+    return None
+
+
 def _newton_step(weights: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
-    free = ~((weights == 0) & (gradient > 0))
-    step = np.zeros_like(weights)
+    # A weight that is about to reach its bound would be clipped there, and a step that counts on
+    # its full change need not lead downwards: it goes to the bound on its own account.
+    near = min(1e-3, np.abs(weights - np.maximum(weights - gradient, 0.0)).max())
+    bound = (weights <= near) & (gradient > 0)
+    free = ~bound
+    step = np.where(bound, -weights, 0.0)
     ridge = 1e-12 * max(np.trace(hessian), 1e-12)
     block = hessian[np.ix_(free, free)] + ridge * np.eye(free.sum())
     step[free] = -np.linalg.solve(block, gradient[free])
     return step
 
 
-def _line_search(logits, labels, scale, weights, loss, gradient, step):
-    length = 1.0
-    for _ in range(40):
-        candidate = np.maximum(weights + length * step, 0.0)
-        result = _loss_and_derivatives(logits, labels, scale, candidate)
-        if result[0] <= loss + 1e-4 * min(gradient @ (candidate - weights), 0.0):
-            return candidate, result
-        length /= 2
-    return None
-
-
 def _projected_gradient_norm(weights: np.ndarray, gradient: np.ndarray) -> float:
     return float(np.max(np.abs(np.where(weights > 0, gradient, np.minimum(gradient, 0.0)))))
 
 
-def _loss_and_derivatives(logits, labels, scale, weights):
-    """Give the mean NLL, its gradient (K,) and its Hessian (K, K)."""
-    models, rows = len(logits), len(labels)
-    loss, gradient, hessian = 0.0, np.zeros(models), np.zeros((models, models))
-    for values, combined, chosen in _blocks(logits, labels, scale, weights):
-        # Unusable logits give NaN here; the caller says which.
-        with np.errstate(invalid="ignore"):
-            highest = combined.max(axis=1, keepdims=True)
-            loss -= (combined[chosen] - highest[:, 0]).sum()
-            mass = np.exp(combined - highest)
-            total = mass.sum(axis=1)
-            loss += np.log(total).sum()
-            mass /= total[:, None]
-            weighted = mass * values
-            mean = weighted.sum(axis=2)
-            gradient += (mean - values[:, *chosen]).sum(axis=1)
-            flat = (models, -1)
-            hessian += weighted.reshape(flat) @ values.reshape(flat).T - mean @ mean.T
-    return loss / rows, gradient / rows, hessian / rows
-
-
-def _separates(logits, labels, scale, weights) -> bool:
-    """Tell whether in every row the label's combined logit is above all others."""
-    for _, combined, chosen in _blocks(logits, labels, scale, weights):
-        own = combined[chosen]
-        combined[chosen] = -np.inf
-        if (combined.max(axis=1) >= own).any():
-            return False
-    return True
-
-
-def _blocks(logits, labels, scale, weights):
-    """Yield blocks of rows: values (K, n, C) of unit spread, their weighted sum, label indices.
-
-    Values are relative to their row's maximum: a shift of a row changes no probability, but a
-    large one would cost the derivatives their digits. Absent options have value 0, sum -inf.
-    """
-    rows, classes = logits[0].shape
-    block = max(1, _BLOCK_ELEMENTS // classes)
-    for first in range(0, rows, block):
-        part = slice(first, first + block)
-        values = np.stack([z[part].astype(np.float64) for z in logits])
-        absent = np.isneginf(values[0])
-        some_absent = absent.any()
-        with np.errstate(invalid="ignore"):
-            highest = values.max(axis=2, keepdims=True)
-            if highest.any():
-                values -= highest
-            if some_absent:
-                # NaN, which the caller notices, if it is present in another model.
-                values[:, absent] = np.where(np.isneginf(values[:, absent]), 0.0, np.nan)
-            values /= scale[:, None, None]
-            combined = np.tensordot(weights, values, 1)
-        if some_absent:
-            combined[absent] = -np.inf
-        yield values, combined, (np.arange(len(combined)), labels[part])
+def _unpack(totals: np.ndarray, rows: int, scale: np.ndarray) -> _Moments:
+    """Turn sums over rows into means, for logits divided by `scale`."""
+    models = len(scale)
+    hessian = np.empty((models, models))
+    place = 2 + models
+    for one in range(models):
+        for other in range(one + 1):
+            hessian[one, other] = hessian[other, one] = totals[place]
+            place += 1
+    return _Moments(
+        totals[0] / rows,
+        totals[2 : 2 + models] / rows / scale,
+        hessian / rows / (scale[:, None] * scale),
+        int(totals[1]),
+    )
 
 
 def _spread(logits: np.ndarray) -> float:
     """Give the median of the rows' standard deviations: one wild row must not set the scale."""
-    sample = np.asarray(logits[:: max(1, len(logits) // _SUBSAMPLE)], dtype=np.float64)
+    sample = np.asarray(logits[:: max(1, len(logits) // _SPREAD_ROWS)], dtype=np.float64)
     present = np.isfinite(sample)
     count = np.maximum(present.sum(axis=1), 1)
     sample = np.where(present, sample, 0.0)
@@ -231,31 +402,30 @@ def _spread(logits: np.ndarray) -> float:
     return float(np.median(spreads)) if spreads.size else 0.0
 
 
-def _check(logits: Sequence[np.ndarray], labels: np.ndarray) -> int:
-    """Refuse arrays that do not match; give the number of rows."""
-    shapes = {array.shape for array in logits}
-    if len(shapes) != 1:
-        raise SidekickError(f"logits of different shapes cannot be combined: {sorted(shapes)}")
-    rows, classes = next(iter(shapes))
-    if rows == 0 or rows != len(labels):
-        raise SidekickError(f"{rows} rows of logits and {len(labels)} labels: nothing to fit")
-    refused = (labels < 0) | (labels >= classes)
-    if refused.any():
-        row = int(refused.argmax())
-        raise SidekickError(f"label {labels[row]} in row {row}; allowed are 0 to {classes - 1}")
-    return rows
-
-
-def _describe_refused(logits: Sequence[np.ndarray], labels: np.ndarray) -> str:
+def _describe_refused(
+    logits: Sequence[np.ndarray], labels: np.ndarray, orders: Sequence[np.ndarray | None]
+) -> str:
     """Say which row no weights can be fitted to, and why."""
-    absent = np.isneginf(logits)
-    rows = np.arange(len(labels))
-    for refused, what in (
-        (np.isnan(logits).any(axis=(0, 2)), "a logit is NaN"),
-        (np.isposinf(logits).any(axis=(0, 2)), "a logit is +inf"),
-        ((absent.any(axis=0) & ~absent.all(axis=0)).any(axis=1), "an option is absent in one only"),
-        (absent[:, rows, labels].any(axis=0), "the label is an absent option"),
-    ):
-        if refused.any():
-            return f"row {int(refused.argmax())} of the logits: {what}"
+    step = max(1, _DESCRIBED_ELEMENTS // logits[0].shape[1])
+    for first in range(0, len(labels), step):
+        part = slice(first, first + step)
+        block = np.stack(
+            [
+                own[part if order is None else order[part]]
+                for own, order in zip(logits, orders, strict=True)
+            ]
+        )
+        absent = np.isneginf(block)
+        rows = np.arange(block.shape[1])
+        for refused, what in (
+            (np.isnan(block).any(axis=(0, 2)), "a logit is NaN"),
+            (np.isposinf(block).any(axis=(0, 2)), "a logit is +inf"),
+            (
+                (absent.any(axis=0) & ~absent.all(axis=0)).any(axis=1),
+                "an option is absent in one only",
+            ),
+            (absent[:, rows, labels[part]].any(axis=0), "the label is an absent option"),
+        ):
+            if refused.any():
+                return f"row {first + int(refused.argmax())} of the logits: {what}"
     return "the logits are too large to combine"

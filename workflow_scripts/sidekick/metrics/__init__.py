@@ -1,4 +1,4 @@
-"""Metrics of classifiers and of deferral, with bootstrap intervals; numpy only.
+"""Metrics of classifiers and of deferral, with bootstrap intervals; numpy and compiled loops.
 
 Every metric takes integer resampling ``weights`` of shape (B, n) and returns B values; see
 :mod:`sidekick.metrics.weighting`.
@@ -14,6 +14,7 @@ from sidekick.metrics.classification import (
     nll,
     selective_accuracy,
 )
+from sidekick.metrics.combinations import Combination
 from sidekick.metrics.deferral import (
     DeferralReplicates,
     accuracy_at_cost,
@@ -31,7 +32,6 @@ from sidekick.metrics.deferral_curves import (
 from sidekick.metrics.evaluate import evaluate_statistics, undefined_reason
 from sidekick.metrics.overlap import confidence_densities, density_overlap, scott_bandwidths
 from sidekick.metrics.ranking import (
-    SAC_TARGETS,
     augrc,
     aurc,
     auroc,
@@ -40,9 +40,10 @@ from sidekick.metrics.ranking import (
     risk_coverage_curve,
     sac,
 )
-from sidekick.metrics.registry import METRICS, Metric
+from sidekick.metrics.registry import METRICS, SAC_TARGETS, Metric
 from sidekick.metrics.statistics import (
     SampleStatistics,
+    combined_statistics,
     margin,
     max_softmax,
     negative_entropy,
@@ -53,6 +54,7 @@ from sidekick.metrics.weighting import unit_weights, weighted_mean
 __all__ = [
     "METRICS",
     "SAC_TARGETS",
+    "Combination",
     "DeferralReplicates",
     "Intervals",
     "Metric",
@@ -66,6 +68,7 @@ __all__ = [
     "aurc",
     "auroc",
     "brier",
+    "combined_statistics",
     "confidence_densities",
     "coverage",
     "curve_area",

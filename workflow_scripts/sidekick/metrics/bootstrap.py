@@ -64,7 +64,11 @@ class Resampler:
                 repeated = str(unique[count > 1][0])
                 raise SidekickError(f"seed number {index} has sample {repeated!r} more than once")
         union = np.unique(np.concatenate(ids))
-        self._positions = [np.searchsorted(union, one) for one in ids]
+        positions = [np.searchsorted(union, one) for one in ids]
+        # None where a seed has all samples in this order: its weights need no copy.
+        self._positions = [
+            None if np.array_equal(own, np.arange(union.size)) else own for own in positions
+        ]
 
         # Two streams, so that neither kind of weight depends on how many the other resamples.
         samples_rng, seeds_rng = (
@@ -72,8 +76,8 @@ class Resampler:
         )
         n = union.size
         # A count is about Poisson(1): beyond 255 samples, one above 255 has probability 1/255!.
-        self._union_weights = np.empty((replicates, n), dtype=np.uint8)
-        for row in self._union_weights:
+        self._union_weights = np.ones((1 + replicates, n), dtype=np.uint8)
+        for row in self._union_weights[1:]:
             row[:] = np.bincount(samples_rng.integers(0, n, size=n), minlength=n)
         count = len(ids)
         self.seed_weights = seeds_rng.multinomial(
@@ -92,7 +96,24 @@ class Resampler:
         -------
         ndarray of uint8, shape (B, n_s)
         """
-        return self._union_weights.take(self._positions[seed_index], axis=1)
+        return self.weights_and_ones(seed_index)[1:]
+
+    def weights_and_ones(self, seed_index: int) -> np.ndarray:
+        """Return the weights of the data as they are, and then :meth:`weights`.
+
+        Parameters
+        ----------
+        seed_index : int
+
+        Returns
+        -------
+        ndarray of uint8, shape (1 + B, n_s)
+            Not to be written to: seeds with the same samples share one array.
+        """
+        positions = self._positions[seed_index]
+        if positions is None:
+            return self._union_weights
+        return self._union_weights.take(positions, axis=1)
 
 
 class Intervals(NamedTuple):

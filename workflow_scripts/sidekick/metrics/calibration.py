@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from sidekick.errors import SidekickError
-from sidekick.metrics.weighting import check_weights, ratio, weighted_sums
+from sidekick.metrics.weighting import check_weights, for_kernels, ratio
 
 ECE_BINS = 15
 
@@ -61,17 +60,20 @@ def ece(
     torch-uncertainty use bins [lo, hi) and give probability 1 a bin of its own; netcal uses
     [lo, hi) with the last bin closed.
     """
+    from sidekick.kernels.replicates import absolute_bin_sums
+
     probability, correct = np.asarray(probability, dtype=np.float64), np.asarray(correct)
-    n = probability.size
-    weights = check_weights(weights, n)
+    weights = check_weights(weights, probability.size)
+    index = _bin_index(probability, bins)
+    # Sorting small integers takes a tenth of the time.
+    order = np.argsort(index.astype(np.min_scalar_type(bins)), kind="stable")
+    starts = np.searchsorted(index[order], np.arange(bins + 1))
     # |accuracy - confidence| x count of a bin is the absolute value of its summed residuals, so
     # one sum per bin is enough.
-    residuals = sparse.csc_array(
-        (correct - probability, (np.arange(n), _bin_index(probability, bins))), shape=(n, bins)
-    )
-    return ratio(
-        np.abs(weighted_sums(weights, residuals)).sum(axis=1), weights.sum(axis=1, dtype=np.int64)
-    )
+    residuals = (correct - probability)[order]
+    sums = np.empty(weights.shape[0])
+    absolute_bin_sums(for_kernels(weights), order, starts, residuals, sums)
+    return ratio(sums, weights.sum(axis=1, dtype=np.int64))
 
 
 def reliability_bins(

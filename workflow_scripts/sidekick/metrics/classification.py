@@ -1,15 +1,8 @@
 """Metrics of the predicted class and of the predicted distribution."""
 
 import numpy as np
-from scipy import sparse
 
-from sidekick.metrics.weighting import (
-    check_weights,
-    ratio,
-    replicate_blocks,
-    weighted_mean,
-    weighted_sums,
-)
+from sidekick.metrics.weighting import check_weights, for_kernels, ratio, weighted_mean
 
 
 def accuracy(correct: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -84,31 +77,14 @@ def macro_f1(predicted: np.ndarray, label: np.ndarray, weights: np.ndarray) -> n
     F1 of a class is 2 TP / (times predicted + times labelled). A class that a replicate lacks
     altogether is left out of its mean, which is what scikit-learn does on the repeated rows.
     """
+    from sidekick.kernels.replicates import mean_f1
+
     predicted, label = np.asarray(predicted), np.asarray(label)
-    n = label.size
-    weights = check_weights(weights, n)
-    # Only classes that occur get a column: with 1,000 classes and 50 samples the rest is empty.
-    occurring, compact = np.unique(np.concatenate([predicted, label]), return_inverse=True)
-    classes = occurring.size
-    samples = np.arange(n)
-    hits = np.flatnonzero(predicted == label)
-    columns = sparse.csc_array(
-        (
-            np.ones(2 * n + hits.size),
-            (
-                np.concatenate([samples, samples, hits]),
-                np.concatenate([compact, classes + compact[hits]]),
-            ),
-        ),
-        shape=(n, 2 * classes),
-    )
-    scores = np.empty(weights.shape[0])
-    for rows in replicate_blocks(weights.shape[0], max(n, 2 * classes)):
-        sums = weighted_sums(weights[rows], columns)
-        occurrences, hit_counts = sums[:, :classes], sums[:, classes:]
-        f1 = 2.0 * hit_counts / np.maximum(occurrences, 1.0)
-        scores[rows] = ratio(f1.sum(axis=1), np.count_nonzero(occurrences, axis=1))
-    return scores
+    weights = check_weights(weights, label.size)
+    # Only classes that occur are counted: with 1,000 classes and 50 samples the rest is empty.
+    occurs = np.bincount(np.concatenate([predicted, label])) > 0
+    place = np.cumsum(occurs) - 1
+    return mean_f1(for_kernels(weights), place[predicted], place[label], occurs.sum())
 
 
 def coverage(accepted: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -143,5 +119,4 @@ def selective_accuracy(
     """
     accepted, correct = np.asarray(accepted, dtype=bool), np.asarray(correct, dtype=bool)
     weights = check_weights(weights, accepted.size)
-    sums = weighted_sums(weights, np.column_stack([accepted & correct, accepted]).astype(float))
-    return ratio(sums[:, 0], sums[:, 1])
+    return ratio(weighted_mean(accepted & correct, weights), weighted_mean(accepted, weights))

@@ -12,7 +12,7 @@ import numpy as np
 
 from sidekick.errors import SidekickError
 from sidekick.metrics.deferral_gains import check_scores, deferral_gains
-from sidekick.metrics.ties import tie_groups
+from sidekick.metrics.ties import TieGroups, tie_groups
 from sidekick.metrics.weighting import check_weights, ratio, weighted_mean
 
 # A gap of two means of scores in [0, 1] that is smaller than this is rounding, and s_d would be the
@@ -54,7 +54,7 @@ class DeferralReplicates:
 
 
 def evaluate_deferral(
-    confidence: np.ndarray,
+    confidence: np.ndarray | TieGroups,
     small_score: np.ndarray,
     large_score: np.ndarray,
     weights: np.ndarray,
@@ -64,8 +64,9 @@ def evaluate_deferral(
 
     Parameters
     ----------
-    confidence : ndarray of float, shape (n,)
+    confidence : ndarray of float, shape (n,), or TieGroups
         Confidence of the small model, any scale; the least confident samples are deferred first.
+        Of one small model with several large ones, sort it once: ``tie_groups(confidence)``.
     small_score, large_score : ndarray of float or bool, shape (n,)
         Score of each model on each sample, in [0, 1]: correctness for classifiers, factuality for
         captions. For a duo cascade ``large_score`` is that of the duo.
@@ -95,14 +96,22 @@ def evaluate_deferral(
     be wrong on samples that the small model gets right, Eq. 11 is no upper bound and s_d can exceed
     1. A worse small model can have the larger s_d because the denominator moves: rank by area.
     """
+    small_score, large_score = np.asarray(small_score), np.asarray(large_score)
+    right_or_wrong = small_score.dtype == large_score.dtype == np.bool_
     small, large = check_scores(small_score, large_score)
-    groups = tie_groups(confidence)
+    groups = confidence if isinstance(confidence, TieGroups) else tie_groups(confidence)
     weights = check_weights(weights, groups.order.size)
     gain = large - small
     area, at, gap = deferral_gains(groups, gain, weights, ratios)
     # The oracle defers in descending order of the gain itself.
-    oracle_area, _, _ = deferral_gains(tie_groups(-gain), gain, weights, ())
-    p_s = weighted_mean(small, weights)
+    if right_or_wrong:
+        # A gain of 1, 0 or -1: counts are enough.
+        better = weighted_mean(large_score > small_score, weights)
+        worse = better - gap
+        oracle_area = (better - worse) / 2.0 - (better**2 - 2.0 * worse + worse**2) / 2.0
+    else:
+        oracle_area, _, _ = deferral_gains(tie_groups(-gain), gain, weights, ())
+    p_s = weighted_mean(small_score, weights)
     random_area = p_s + gap / 2.0
     useful = np.where(np.abs(gap) > _NO_GAP, p_s * gap / 2.0, 0.0)
     return DeferralReplicates(

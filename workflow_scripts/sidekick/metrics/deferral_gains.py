@@ -6,7 +6,7 @@ import numpy as np
 
 from sidekick.errors import SidekickError
 from sidekick.metrics.ties import TieGroups
-from sidekick.metrics.weighting import ratio, replicate_blocks
+from sidekick.metrics.weighting import for_kernels
 
 
 def check_scores(small_score: np.ndarray, large_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +29,12 @@ def check_scores(small_score: np.ndarray, large_score: np.ndarray) -> tuple[np.n
     large = np.asarray(large_score, dtype=np.float64)
     if small.ndim != 1 or small.shape != large.shape:
         raise SidekickError(f"scores of shapes {small.shape} and {large.shape} do not match")
-    for name, score in (("small", small), ("large", large)):
+    for name, given, score in (("small", small_score, small), ("large", large_score, large)):
+        if np.asarray(given).dtype == np.bool_:
+            continue
+        # NaN fails the comparisons, too.
+        if score.size and score.min() >= 0.0 and score.max() <= 1.0:
+            continue
         refused = ~((score >= 0.0) & (score <= 1.0))
         if refused.any():
             row = refused.argmax()
@@ -63,42 +68,20 @@ def deferral_gains(
     everything : ndarray of float64, shape (B,)
         Mean gain of deferring all.
     """
-    replicates = weights.shape[0]
-    area, everything = np.empty(replicates), np.empty(replicates)
-    at = np.empty((len(ratios), replicates))
-    ranked_gain = groups.arrange(gain)
-    for rows in replicate_blocks(*weights.shape):
-        ranked = weights[rows].take(groups.order, axis=1)
-        members = groups.sums(ranked, np.int64)
-        gains = groups.sums(ranked * ranked_gain, np.float64)
-        through = np.cumsum(members, axis=1)
-        total = through[:, -1]
-        everything[rows] = ratio(gains.sum(axis=1), total)
-        # Twice the mid-rank, so that ranks stay integers.
-        ranks = np.einsum("bg,bg->b", gains, 2 * through - members) / 2.0
-        area[rows] = everything[rows] / 2.0 - ratio(ratio(ranks, total), total)
-        if len(ratios):
-            gains_through = np.cumsum(gains, axis=1)
-            for index, share in enumerate(ratios):
-                at[index, rows] = _gain_at(share, members, through, gains, gains_through)
-    return area, at, everything
+    from sidekick.kernels.replicates import deferral_sums
 
-
-def _gain_at(
-    share: float,
-    members: np.ndarray,
-    through: np.ndarray,
-    gains: np.ndarray,
-    gains_through: np.ndarray,
-) -> np.ndarray:
-    """Walk back from the end of the group that the share falls into, along its straight line."""
-    total = through[:, -1]
-    deferred = share * total
-    reached = np.count_nonzero(through < deferred[:, None], axis=1)
-    group = np.minimum(reached, through.shape[1] - 1)[:, None]
-    members, through, gains, gains_through = (
-        np.take_along_axis(array, group, axis=1)[:, 0]
-        for array in (members, through, gains, gains_through)
+    shares = np.asarray(ratios, dtype=np.float64)
+    area, everything = np.empty((2, weights.shape[0]))
+    at = np.empty((shares.size, weights.shape[0]))
+    deferral_sums(
+        for_kernels(weights),
+        groups.order,
+        groups.is_last,
+        groups.arrange(gain),
+        shares,
+        np.argsort(shares),
+        area,
+        everything,
+        at,
     )
-    slope = gains / np.maximum(members, 1)
-    return ratio(gains_through - slope * (through - deferred), total)
+    return area, at, everything

@@ -1,22 +1,19 @@
 """Overlap of the confidence densities of correct and of wrong samples."""
 
+from functools import lru_cache
+
 import numpy as np
-from scipy import sparse
 
 from sidekick.errors import SidekickError
-from sidekick.metrics.weighting import (
-    check_weights,
-    ratio,
-    replicate_blocks,
-    unit_weights,
-    weighted_sums,
-)
+from sidekick.metrics.weighting import check_weights, for_kernels, unit_weights
 
 # Densities are evaluated on a grid of steps of a fifth of the smallest bandwidth.
 _INTERVALS = 512
 # More samples than this are first binned linearly onto as many steps, which moves the overlap of
 # so many samples by less than 1e-5.
 _BINS = 1024
+# Densities of so many replicates, 0.5 MB, are held at a time.
+_REPLICATES = 64
 # Samples of (nearly) equal confidence still need a density. Narrower kernels would only resolve
 # how the confidences round.
 _SMALLEST_BANDWIDTH = 0.01
@@ -59,10 +56,11 @@ def density_overlap(
     their spread describes the samples and not the smoothing.
     """
     confidence, correct = _check(confidence, correct)
-    weights = check_weights(weights, confidence.size)
+    weights = for_kernels(check_weights(weights, confidence.size))
     estimators = _estimators(confidence, correct, bandwidths)
     result = np.empty(weights.shape[0])
-    for rows in replicate_blocks(weights.shape[0], max(confidence.size, _BINS)):
+    for start in range(0, weights.shape[0], _REPLICATES):
+        rows = slice(start, start + _REPLICATES)
         densities = [estimator.densities(weights[rows]) for estimator in estimators]
         result[rows] = np.trapezoid(np.minimum(*densities), dx=1.0 / _INTERVALS, axis=-1)
     return result
@@ -136,27 +134,42 @@ class _Density:
     """
 
     def __init__(self, confidence: np.ndarray, members: np.ndarray, bandwidth: float):
-        self._members = members
         own = confidence[members]
-        self._bins = _bin_columns(own) if own.size > _BINS else None
-        points = own if self._bins is None else np.linspace(0.0, 1.0, _BINS + 1)
         # Beyond this frequency the damping is below 1e-9.
         terms = int(np.ceil(np.sqrt(-2.0 * np.log(1e-9)) / (np.pi * bandwidth)))
         frequency = np.pi * np.arange(1, terms + 1)
-        grid = np.linspace(0.0, 1.0, _INTERVALS + 1)
-        self._analysis = np.cos(np.multiply.outer(points, frequency))
-        self._analysis *= 2.0 * np.exp(-0.5 * (bandwidth * frequency) ** 2)
-        self._synthesis = np.cos(np.multiply.outer(frequency, grid))
+        if own.size > _BINS:
+            # Each value is spread over its two neighbouring points.
+            left = np.minimum((own * _BINS).astype(np.int16), _BINS - 1)
+            order = np.argsort(left, kind="stable")
+            members, self._left = members[order], left[order].astype(np.int64)
+            self._share = own[order] * _BINS - self._left
+            self._analysis = np.ascontiguousarray(_waves(_BINS, terms).T)
+        else:
+            self._left, self._share = np.arange(own.size), np.zeros(own.size)
+            self._analysis = np.cos(np.multiply.outer(own, frequency))
+        self._members = members
+        damping = 2.0 * np.exp(-0.5 * (bandwidth * frequency) ** 2)
+        self._synthesis = damping[:, None] * _waves(_INTERVALS, terms)
 
     def densities(self, weights: np.ndarray) -> np.ndarray:
         """Return the density of each replicate, (b, 513); NaN where the class is empty."""
-        own = weights[:, self._members].astype(np.float64)
-        total = own.sum(axis=1, keepdims=True)
-        if self._bins is not None:
-            own = weighted_sums(weights[:, self._members], self._bins)
-        waves = (own @ self._analysis) @ self._synthesis
-        # The series may undershoot 0 by rounding where there is no sample near.
-        return np.maximum(1.0 + ratio(waves, total), 0.0)
+        from sidekick.kernels.replicates import densities
+
+        return densities(
+            weights, self._members, self._left, self._share, self._analysis, self._synthesis
+        )
+
+
+def _waves(intervals: int, terms: int) -> np.ndarray:
+    """Give cos(pi k x) for k from 1 on a grid of [0, 1]: (terms, intervals + 1)."""
+    return _more_waves(intervals, -(-terms // 256) * 256)[:terms]
+
+
+@lru_cache(maxsize=2)
+def _more_waves(intervals: int, terms: int) -> np.ndarray:
+    grid = np.linspace(0.0, 1.0, intervals + 1)
+    return np.cos(np.multiply.outer(np.pi * np.arange(1, terms + 1), grid))
 
 
 def _estimators(
@@ -165,18 +178,3 @@ def _estimators(
     widths = bandwidths or scott_bandwidths(confidence, correct)
     classes = np.flatnonzero(correct), np.flatnonzero(~correct)
     return [_Density(confidence, *part) for part in zip(classes, widths, strict=True)]
-
-
-def _bin_columns(values: np.ndarray) -> sparse.csc_array:
-    """Spread each value over its two neighbouring grid points, (n, 1025)."""
-    position = values * _BINS
-    left = np.minimum(position.astype(np.intp), _BINS - 1)
-    share = position - left
-    rows = np.arange(values.size)
-    return sparse.csc_array(
-        (
-            np.concatenate([1.0 - share, share]),
-            (np.concatenate([rows, rows]), np.concatenate([left, left + 1])),
-        ),
-        shape=(values.size, _BINS + 1),
-    )

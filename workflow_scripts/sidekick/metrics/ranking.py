@@ -1,17 +1,14 @@
 """How well a confidence separates correct from wrong: AUROC, risk-coverage areas, coverage at risk.
 
-All of them are functions of four counts per group of equal confidence, so the samples are sorted
-once, and each block of replicates is reduced to these counts once.
+All of them are functions of a few counts over groups of equal confidence, so the samples are
+sorted once, and each replicate is reduced to these counts once.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 
-from sidekick.metrics.rank_counts import RankCounts, rank_counts
+from sidekick.metrics.rank_counts import rank_counts
+from sidekick.metrics.registry import SAC_TARGETS
 from sidekick.metrics.ties import tie_groups
-
-SAC_TARGETS = tuple(percent / 100 for percent in range(90, 100))
 
 
 def auroc(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -34,7 +31,7 @@ def auroc(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> n
     SidekickError
         A confidence is NaN, or lengths differ.
     """
-    return _per_block(RankCounts.auroc, confidence, correct, weights)
+    return rank_counts(confidence, correct, weights).auroc()
 
 
 def aurc(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -65,7 +62,7 @@ def aurc(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> np
     H_k is the k-th harmonic number. torch-uncertainty instead takes the trapezoid from k = 1 over
     1 - 1/n, and resolves ties by row order.
     """
-    return _per_block(RankCounts.aurc, confidence, correct, weights)
+    return rank_counts(confidence, correct, weights).aurc()
 
 
 def e_aurc(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -92,9 +89,7 @@ def e_aurc(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> 
     Geifman, Uziel and El-Yaniv (2019), with the exact optimum of the finite sample rather than
     their approximation a' + (1 - a') log(1 - a').
     """
-    return _per_block(
-        lambda block: block.aurc() - block.oracle_aurc(), confidence, correct, weights
-    )
+    return rank_counts(confidence, correct, weights).e_aurc()
 
 
 def augrc(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -121,7 +116,7 @@ def augrc(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> n
     Traub et al. (2024): a (1 - a)(1 - AUROC) + (1 - a)^2 / 2 with accuracy a. The first term is 0
     where everything is right or everything is wrong, so AUGRC is defined where AUROC is not.
     """
-    return _per_block(RankCounts.augrc, confidence, correct, weights)
+    return rank_counts(confidence, correct, weights).augrc()
 
 
 def sac(
@@ -156,7 +151,7 @@ def sac(
     Galil, Dabbah and El-Yaniv (2023). Only coverages that a threshold on the confidence can
     produce count, that is those at the ends of tie groups.
     """
-    return _per_block(lambda block: block.sac(targets), confidence, correct, weights)
+    return rank_counts(confidence, correct, weights, targets).sac()
 
 
 def ranking_metrics(
@@ -180,15 +175,15 @@ def ranking_metrics(
     SidekickError
         A confidence is NaN, or lengths differ.
     """
-
-    def stacked(block: RankCounts) -> np.ndarray:
-        area = block.aurc()
-        single = [block.auroc(), area, area - block.oracle_aurc(), block.augrc()]
-        return np.vstack([*single, block.sac(SAC_TARGETS)])
-
-    names = ["auroc", "aurc", "e_aurc", "augrc"]
-    names += [f"sac_{round(100 * target)}" for target in SAC_TARGETS]
-    return dict(zip(names, _per_block(stacked, confidence, correct, weights), strict=True))
+    counts = rank_counts(confidence, correct, weights, SAC_TARGETS)
+    names = [f"sac_{round(100 * target)}" for target in SAC_TARGETS]
+    return {
+        "auroc": counts.auroc(),
+        "aurc": counts.aurc(),
+        "e_aurc": counts.e_aurc(),
+        "augrc": counts.augrc(),
+        **dict(zip(names, counts.sac(), strict=True)),
+    }
 
 
 def risk_coverage_curve(
@@ -214,14 +209,3 @@ def risk_coverage_curve(
     groups = tie_groups(-np.asarray(confidence, dtype=np.float64))
     errors = np.cumsum(~groups.arrange(correct).astype(bool))[groups.ends - 1]
     return groups.ends / groups.order.size, errors / groups.ends
-
-
-def _per_block(
-    metric: Callable[[RankCounts], np.ndarray],
-    confidence: np.ndarray,
-    correct: np.ndarray,
-    weights: np.ndarray,
-) -> np.ndarray:
-    """Evaluate ``metric`` block by block and join the results along the last axis."""
-    blocks = rank_counts(confidence, correct, weights)
-    return np.concatenate([metric(block) for block in blocks], axis=-1)

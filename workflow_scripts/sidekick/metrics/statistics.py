@@ -6,12 +6,13 @@ complement r/(1 + r): no logarithm of an underflowed probability and no 1 - p th
 digits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sidekick.errors import SidekickError
+from sidekick.metrics.combinations import Combination, softmax_rows
 
 # 8 MB of float64 per temporary: 50,000 x 1,000 logits are never held as float64 as a whole.
 _BLOCK_ELEMENTS = 2**20
@@ -85,35 +86,12 @@ def sample_statistics(
     if confidence is not None:
         confidence = _check_confidence(confidence, n)
 
-    nll, brier, probability = np.empty(n), np.empty(n), np.empty(n)
-    answer = np.empty(n, dtype=np.int32)
-    for rows, centred, top in _centred_rows(logits):
-        index = np.arange(top.size)
-        label = labels[rows]
-        centred_label = centred[index, label]
-        absent = np.isneginf(centred_label)
-        if absent.any():
-            row = rows.start + absent.argmax()
-            raise SidekickError(f"logit of the label {labels[row]} in row {row} is -inf")
-        answer[rows] = top if given is None else given[rows]
-
-        mass = np.exp(centred)
-        label_mass, answer_mass = mass[index, label], mass[index, answer[rows]]
-        mass[index, top] = 0.0
-        rest = mass.sum(axis=1)
-        rest_squares = np.einsum("rc,rc->r", mass, mass)
-
-        nll[rows] = np.log1p(rest) - centred_label
-        # The sums over the classes other than the label: the top class has mass exactly 1.
-        is_top = label == top
-        wrong = np.where(is_top, rest, 1.0 + (rest - label_mass))
-        wrong_squares = np.where(is_top, rest_squares, 1.0 + (rest_squares - label_mass**2))
-        brier[rows] = (wrong_squares + wrong**2) / (1.0 + rest) ** 2
-        probability[rows] = _probability(answer_mass, rest, answer[rows] == top)
-
+    found = softmax_rows([logits], labels, [Combination([0], [1.0])], given=given, single=False)
+    answer = found.answers[0] if given is None else given
+    probability = found.probability[0] if given is None else found.asked[0]
     return SampleStatistics(
-        nll=nll,
-        brier=brier,
+        nll=found.nll[0],
+        brier=found.brier[0],
         correct=answer == labels,
         confidence=probability if confidence is None else confidence,
         probability=probability,
@@ -121,6 +99,59 @@ def sample_statistics(
         label=labels,
         classes=classes,
     )
+
+
+def combined_statistics(
+    logits: Sequence[np.ndarray],
+    labels: np.ndarray,
+    combinations: Sequence[Combination],
+    orders: Sequence[np.ndarray | None] | None = None,
+) -> tuple[list[SampleStatistics], np.ndarray]:
+    """Compute the statistics of several weighted sums of models' logits, reading these once.
+
+    Nothing of the size of the logits is ever made of them. Cached logits, which are float16, are
+    computed in single precision where :func:`sidekick.metrics.combinations.softmax_rows` says so.
+
+    Parameters
+    ----------
+    logits : sequence of M ndarrays of float, shape (n, C)
+    labels : array_like of int, shape (n,)
+        True classes in [0, C).
+    combinations : sequence of P Combination
+    orders : sequence of ndarray of int, shape (n,), or None, optional
+        For each model the rows to take instead of 0, 1, 2 and so on.
+
+    Returns
+    -------
+    statistics : list of P SampleStatistics
+    asked : ndarray of float64, shape (P, n)
+        Each one's probability of its reference's answer.
+
+    Raises
+    ------
+    SidekickError
+        As :func:`sample_statistics`; shapes differ.
+    """
+    logits = [_check_logits(own) for own in logits]
+    if len({own.shape for own in logits}) != 1:
+        raise SidekickError(f"logits of different shapes: {[own.shape for own in logits]}")
+    n, classes = logits[0].shape
+    labels = _check_classes("label", labels, n, classes)
+    found = softmax_rows(logits, labels, combinations, orders)
+    statistics = [
+        SampleStatistics(
+            nll=found.nll[index],
+            brier=found.brier[index],
+            correct=found.answers[index] == labels,
+            confidence=found.probability[index],
+            probability=found.probability[index],
+            predicted=found.answers[index],
+            label=labels,
+            classes=classes,
+        )
+        for index in range(len(combinations))
+    ]
+    return statistics, found.asked
 
 
 def max_softmax(logits: np.ndarray) -> np.ndarray:

@@ -5,15 +5,7 @@ defined as the metric of the data set in which row ``i`` is repeated ``weights[b
 point value is the same function under one row of ones.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
-
-# A block of replicates holds at most about this many numbers (or one replicate). Metrics keep fewer
-# than twenty float64 temporaries of that size alive, about 10 MB for any number of replicates, and
-# each fits the L2 cache: measured, twice as many numbers are slower for small data sets and half as
-# many for large ones.
-BLOCK_ELEMENTS = 2**16
 
 
 def unit_weights(samples: int) -> np.ndarray:
@@ -60,44 +52,18 @@ def check_weights(weights: np.ndarray, samples: int) -> np.ndarray:
     return weights
 
 
-def replicate_blocks(replicates: int, width: int) -> Iterator[slice]:
-    """Yield slices over replicates such that slice length x ``width`` stays bounded.
-
-    Parameters
-    ----------
-    replicates : int
-        Number of replicates B.
-    width : int
-        Numbers that one replicate needs in the widest temporary.
-
-    Yields
-    ------
-    slice
-    """
-    step = max(1, BLOCK_ELEMENTS // max(width, 1))
-    for start in range(0, replicates, step):
-        yield slice(start, min(start + step, replicates))
-
-
-def weighted_sums(weights: np.ndarray, columns) -> np.ndarray:
-    """Return ``weights @ columns`` without ever holding the weights as floats as a whole.
+def for_kernels(weights: np.ndarray) -> np.ndarray:
+    """Return weights in one of the two types that kernels are compiled for.
 
     Parameters
     ----------
     weights : ndarray of int, shape (B, n)
-    columns : ndarray or scipy.sparse array of float64, shape (n, k)
 
     Returns
     -------
-    ndarray of float64, shape (B, k)
+    ndarray of uint8 or int64, shape (B, n)
     """
-    sums = np.empty((weights.shape[0], columns.shape[1]))
-    # The transposed product is the form that scipy.sparse computes natively; for a dense array it
-    # is the same BLAS call.
-    transposed = columns.T
-    for rows in replicate_blocks(*weights.shape):
-        sums[rows] = (transposed @ weights[rows].astype(np.float64).T).T
-    return sums
+    return np.ascontiguousarray(weights, dtype=np.uint8 if weights.dtype == np.uint8 else np.int64)
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -113,10 +79,15 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     ndarray of float64, shape (B,)
         NaN where a replicate holds no sample.
     """
-    values = np.asarray(values, dtype=np.float64)
+    from sidekick.kernels.replicates import weighted_sums
+
+    values = np.asarray(values)
+    if values.dtype != np.bool_:
+        values = values.astype(np.float64, copy=False)
     weights = check_weights(weights, values.size)
-    sums = weighted_sums(weights, np.column_stack([values, np.ones_like(values)]))
-    return ratio(sums[:, 0], sums[:, 1])
+    sums, totals = np.empty(weights.shape[0]), np.empty(weights.shape[0], dtype=np.int64)
+    weighted_sums(for_kernels(weights), values, sums, totals)
+    return ratio(sums, totals)
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -130,7 +101,5 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     -------
     ndarray of float64
     """
-    shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
-    return np.divide(
-        numerator, denominator, out=np.full(shape, np.nan), where=np.not_equal(denominator, 0)
-    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.equal(denominator, 0), np.nan, np.true_divide(numerator, denominator))

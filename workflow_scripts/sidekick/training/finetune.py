@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from sidekick.models.runtime import describe_device, reproducible, select_device
 from sidekick.training.data import TrainingData
-from sidekick.training.inputs import ImageInputs
-from sidekick.training.loop import Task, run_epochs, steps_per_epoch
+from sidekick.training.loop import run_epochs
 from sidekick.training.outcome import write_outcome
 from sidekick.training.resume import ResumeFile
-from sidekick.training.schedule import WARMUP, warmup_cosine
 from sidekick.training.session import identity_of, open_session
+from sidekick.training.task import adamw_task
 from sidekick.training.validation import Loss
 
 _log = logging.getLogger("sidekick")
@@ -155,7 +154,7 @@ def train_network(
             **identity,
         )
         resume = ResumeFile(checkpoint, known)
-        task = _task(model, data, objective(data), recipe, seed, device)
+        task = adamw_task(model, data, objective(data), recipe, seed, device)
         rows = run_epochs(task, data, resume)
     write_outcome(
         model=model,
@@ -179,24 +178,3 @@ def cross_entropy(recipe: Mapping[str, Any]) -> Loss:
         return F.cross_entropy(logits, targets, label_smoothing=smoothing)
 
     return loss
-
-
-def _task(
-    model: nn.Module,
-    data: TrainingData,
-    loss: Loss,
-    recipe: Mapping[str, Any],
-    seed: int,
-    device: torch.device,
-) -> Task:
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=recipe["learning_rate"],
-        weight_decay=recipe["weight_decay"],
-        fused=True,
-    )
-    steps = recipe["epochs"] * steps_per_epoch(len(data.train), recipe["batch_size"])
-    scheduler = warmup_cosine(optimiser, steps, recipe.get("warmup", WARMUP))
-    augmentation = recipe.get("augmentation", {})
-    inputs = ImageInputs(data.preprocessing, data.classes, augmentation, device)
-    return Task(model, optimiser, scheduler, loss, inputs, recipe, seed, device)

@@ -43,6 +43,10 @@ class Task:
     device
         Where the model and the data lie. On CUDA the network runs in bfloat16 where autocast
         deems it safe.
+    correct
+        (n,) bool on the device, if the loss takes for granted which training samples the model
+        gets right: it is then called with a fourth argument, `correct` (B,), in training. Never
+        with inputs that blend samples.
     """
 
     model: nn.Module
@@ -53,6 +57,7 @@ class Task:
     recipe: Mapping[str, Any]
     seed: int
     device: torch.device
+    correct: Tensor | None = None
 
 
 @dataclass
@@ -162,10 +167,11 @@ def _train_epoch(
     # Drawn before any augmentation is, however far ahead batches are made ready.
     rows = _batches(len(images), task.recipe["batch_size"], generator)
     draw = partial(task.inputs.draw_change, early)
-    for samples, labels in images.batches(rows, draw):
+    for batch, (samples, labels) in zip(rows, images.batches(rows, draw), strict=True):
         samples, targets = task.inputs.training(samples, labels, generator)
+        known = () if task.correct is None else (task.correct[batch.to(task.device)],)
         task.optimiser.zero_grad(set_to_none=True)
-        _add_gradients(task, progress.network, samples, targets, tally)
+        _add_gradients(task, progress.network, samples, targets, tally, *known)
         task.optimiser.step()
         task.scheduler.step()
         if progress.average is not None:
@@ -174,18 +180,26 @@ def _train_epoch(
 
 
 def _add_gradients(
-    task: Task, network: nn.Module, samples: Tensor, targets: Tensor, tally: "_Tally"
+    task: Task,
+    network: nn.Module,
+    samples: Tensor,
+    targets: Tensor,
+    tally: "_Tally",
+    *known: Tensor,
 ) -> None:
     """Add the gradients of the batch's mean loss, computed in parts.
+
+    Whatever else is `known` of each sample (B,) is handed to the loss.
 
     Their sum is that of the whole batch; only batch norm, and what is random inside the network,
     see the parts. No part has a single sample if that can be: batch norm cannot train on it.
     """
     count = len(samples)
     parts = max(1, min(task.recipe.get("accumulation", 1), count // 2))
-    for some, wanted in zip(samples.tensor_split(parts), targets.tensor_split(parts), strict=True):
+    split = [whole.tensor_split(parts) for whole in (samples, targets, *known)]
+    for some, wanted, *rest in zip(*split, strict=True):
         logits = forward(network, task.inputs.to_network(some), task.device)
-        loss = task.loss(logits, wanted, some)
+        loss = task.loss(logits, wanted, some, *rest)
         (loss * (len(some) / count)).backward()
         tally.add(logits.detach(), wanted, loss.detach())
 

@@ -55,20 +55,34 @@ def open_session(
         If the network cannot be built or cannot read its input, or `start` is a checkpoint of
         something else.
     """
+    model, preprocessing = open_network(
+        dataset_folder=dataset_folder, entry=entry, device=device, start=start
+    )
+    return model, load_training_data(dataset_folder, seed, device, preprocessing, threads)
+
+
+def open_network(
+    *,
+    dataset_folder: str | Path,
+    entry: Mapping[str, Any],
+    device: torch.device,
+    start: str | Path | None = None,
+) -> tuple[nn.Module, Preprocessing]:
+    """Build the network of a model entry, or load it, and say how it reads images.
+
+    The arguments and errors are those of `open_session`.
+    """
     card = read_card(dataset_folder)
     classes = len(card["classes"])
     if start is None:
         model = create_model(entry, classes)
         preprocessing = resolve_preprocessing(entry, model.pretrained_cfg, card["image_shape"])
         require_image_shape(model, entry, preprocessing.input_shape)
-        model = model.to(device, memory_format=torch.channels_last)
-    else:
-        source = describe(start)
-        require_same_entry(start, source, entry)
-        require_classes(start, source, classes, dataset_folder)
-        model = load_model(start, device)
-        preprocessing = Preprocessing(**source.preprocessing)
-    return model, load_training_data(dataset_folder, seed, device, preprocessing, threads)
+        return model.to(device, memory_format=torch.channels_last), preprocessing
+    source = describe(start)
+    require_same_entry(start, source, entry)
+    require_classes(start, source, classes, dataset_folder)
+    return load_model(start, device), Preprocessing(**source.preprocessing)
 
 
 def require_same_entry(

@@ -3,24 +3,38 @@
 from collections.abc import Callable, Mapping
 
 from sidekick.leaderboard.figures import (
+    accuracy_vs_gmacs,
     aurc_vs_gmacs,
+    budgets,
     deferral,
     deltas,
+    gatekeeper_alpha,
+    gatekeeper_confidence,
+    gatekeeper_deferral,
+    harm,
     improvement_vs_flops_balance,
     reliability,
     risk_coverage,
     severity,
+    weight_ratio,
 )
 from sidekick.leaderboard.figures.page import Drawing
 from sidekick.leaderboard.figures.rows import Board
 
 DRAW: Mapping[str, Callable[[Board], Drawing]] = {
     "improvement_vs_flops_balance": improvement_vs_flops_balance.draw,
+    "harm": harm.draw,
+    "weight_ratio": weight_ratio.draw,
+    "budgets": budgets.draw,
     "aurc_vs_gmacs": aurc_vs_gmacs.draw,
     "risk_coverage": risk_coverage.draw,
     "deferral": deferral.draw,
+    "accuracy_vs_gmacs": accuracy_vs_gmacs.draw,
     "reliability": reliability.draw,
     "severity": severity.draw,
     "deltas": deltas.draw,
+    "gatekeeper_alpha": gatekeeper_alpha.draw,
+    "gatekeeper_confidence": gatekeeper_confidence.draw,
+    "gatekeeper_deferral": gatekeeper_deferral.draw,
 }
-"""How each of `sidekick.leaderboard.FIGURES` is drawn."""
+"""How each of `sidekick.leaderboard.FIGURES` and `GATEKEEPER_FIGURES` is drawn."""

@@ -31,6 +31,7 @@ from sidekick.leaderboard.figures.page import (
     samples_note,
 )
 from sidekick.leaderboard.figures.rows import CONTROLS, REPRODUCTION, Board, pareto_front
+from sidekick.leaderboard.recipe_words import brief_words
 
 _METRIC = "aurc"
 # As many as fit beside the axes.
@@ -110,10 +111,12 @@ def _list_front(axes: Axes, front: pl.DataFrame, names: dict[str, str], unit: st
     axes.set(xlim=(0, 1), ylim=(_MOST_LISTED, 0))
     for index, row in enumerate(front.iter_rows(named=True)):
         look = look_of(row["predictor"], row["variant"])
-        models = models_name(names, row["large"], row["small"], row["recipe"])
+        told = brief_words(row["recipe"])
+        models = models_name(names, row["large"], row["small"], "" if told else row["recipe"])
         axes.text(0.04, index + 0.1, f"{index + 1}", ha="right", va="top", size=6.5, weight="bold")
         axes.plot(0.09, index + 0.27, look.marker, color=look.color, mec="#222222", clip_on=False)
-        head = f"{method_name(row['predictor'], row['variant'])}: {row['value']:#.2g}"
+        method = method_name(row["predictor"], row["variant"])
+        head = f"{', '.join(filter(None, (method, told)))}: {row['value']:#.2g}"
         axes.text(0.14, index + 0.1, head, va="top", size=6.5)
         foot = f"{models}, {_cost(row['cost'])} {unit}"
         axes.text(0.14, index + 0.52, foot, va="top", size=5.5, color="#555555")
@@ -157,5 +160,7 @@ def _caption(
     )
     if len(front) > _MOST_LISTED:
         yield f"{_MOST_LISTED} of its {len(front)} points are numbered."
+    if front["variant"].str.contains("_budget|_target").any():
+        yield "Budgets are shares of the large model's cost, targets accuracies."
     if len(deployable) > _CROWD:
         yield "Bars of the front only."

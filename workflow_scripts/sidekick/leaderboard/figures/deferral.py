@@ -15,7 +15,15 @@ from sidekick.leaderboard.figures.page import (
     new_figure,
     samples_note,
 )
-from sidekick.leaderboard.figures.rows import Board, Pair, Predictor, pick, verdicts
+from sidekick.leaderboard.figures.rows import (
+    Board,
+    Pair,
+    Predictor,
+    base_recipe,
+    is_pair,
+    pick,
+    verdicts,
+)
 
 _TITLE = "Joint accuracy against deferral ratio"
 _COLUMNS = 3
@@ -90,17 +98,21 @@ def _draw_panel(axes: Axes, curves: pl.DataFrame, pair: Pair) -> None:
 
 
 def _title(board: Board) -> str:
-    area = board.compared("deferral_gain_area").filter(pl.col("variant") == "max_softmax")
+    # Against random deferral, what a gate adds; of two answers to the same samples, which is more.
+    counted = {"cascade": "deferral_gain_area", "duo_cascade": "deferral_area"}
+    usual = (pl.col("variant") == "max_softmax") & is_pair() & base_recipe()
     found = {
-        family: verdicts(area.filter(pl.col("predictor") == family))
-        for family in ("cascade", "duo_cascade")
+        family: verdicts(board.compared(area).filter(usual & (pl.col("predictor") == family)))
+        for family, area in counted.items()
     }
-    worse = found["cascade"].count("worse")
+    worse = {
+        family: f" (worse in {own.count('worse')})" if "worse" in own else ""
+        for family, own in found.items()
+    }
     return (
         f"Deferral by confidence beats random in {found['cascade'].count('better')} of "
-        f"{plural(len(board.pairs), 'pair')}"
-        + (f" (worse in {worse})" if worse else "")
-        + f"; duos add to it in {found['duo_cascade'].count('better')}"
+        f"{plural(len(board.pairs), 'pair')}{worse['cascade']}"
+        f"; duos add to it in {found['duo_cascade'].count('better')}{worse['duo_cascade']}"
     )
 
 
@@ -108,9 +120,10 @@ def _caption(board: Board, shown: Sequence[Pair]) -> Iterator[str]:
     yield samples_note(board)
     yield interval_note(board, "Bands (pointwise)")
     yield (
-        "Higher is better; in brackets the FLOPs balance. The title counts areas above the control "
-        "whose interval excludes 0. Duo cascade: deferred samples are answered by the duo, at the "
-        "cascade's cost."
+        "Higher is better; in brackets the FLOPs balance. The title counts pairs where the area "
+        "between the cascade's curve and random deferral, and that between the duo cascade's and "
+        "the cascade's, has an interval that excludes 0. Duo cascade: deferred samples are "
+        "answered by the duo, at the cascade's cost."
     )
     if len(shown) < len(board.pairs):
         yield (

@@ -18,6 +18,7 @@ from sidekick.leaderboard.figures.page import (
     samples_note,
 )
 from sidekick.leaderboard.figures.rows import CONTROLS, REPRODUCTION, Board, improvements, verdicts
+from sidekick.recipe_names import CE_CONTROL
 
 # One block of rows each. The accept/ignore rule of MC dropout ranks no samples: it has no AURC.
 _BLOCKS = (("aurc", "nll"), ("selective_accuracy",))
@@ -93,7 +94,10 @@ def _write_names(axes: Axes, lines: Sequence[Line]) -> None:
 def _title(found: Mapping[str, pl.DataFrame]) -> str:
     parts = []
     for metric, rows in found.items():
-        own = rows.filter(~pl.col("variant").str.contains(f"{CONTROLS}|{REPRODUCTION}"))
+        own = rows.filter(
+            ~pl.col("variant").str.contains(f"{CONTROLS}|{REPRODUCTION}")
+            & ~pl.col("recipe").str.ends_with(CE_CONTROL)
+        )
         words = verdicts(own)
         if words:
             parts.append(
@@ -115,4 +119,7 @@ def _caption(board: Board, told: Sequence[str]) -> Iterator[str]:
         yield f"Drawn, for space: only {', '.join(told)}."
     yield "The title counts all on the board but controls and duos as released."
     if board.pairs:
-        yield "UQ only has the weighted duo's NLL."
+        yield (
+            "UQ only has the weighted duo's NLL. Budgets are shares of the large model's cost, "
+            "targets accuracies."
+        )

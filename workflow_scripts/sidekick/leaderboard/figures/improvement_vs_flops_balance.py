@@ -28,7 +28,14 @@ from sidekick.leaderboard.figures.page import (
     new_figure,
     samples_note,
 )
-from sidekick.leaderboard.figures.rows import Board, Pair, improvements, verdicts
+from sidekick.leaderboard.figures.rows import (
+    Board,
+    Pair,
+    base_recipe,
+    improvements,
+    is_pair,
+    verdicts,
+)
 from sidekick.metrics.registry import METRICS
 
 _METRICS = ("accuracy", "nll", "aurc", "sac_98")
@@ -65,7 +72,7 @@ def draw(board: Board) -> Drawing:
 
 
 def _duos(board: Board, metric: str) -> pl.DataFrame:
-    usual = (pl.col("predictor") == "duo") & (pl.col("recipe") == "finetune")
+    usual = (pl.col("predictor") == "duo") & is_pair() & base_recipe()
     return board.compared(metric).filter(usual)
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import seaborn
 
-from sidekick.leaderboard.figures.rows import CONTROLS
+from sidekick.leaderboard.figures.rows import CONTROLS, UNTUNED
+from sidekick.leaderboard.recipe_words import recipe_words
 from sidekick.metrics.registry import METRICS
+from sidekick.recipe_names import TRIAL_ENSEMBLE, is_base
 
 _COLORS = seaborn.color_palette("colorblind").as_hex()
 
@@ -37,25 +39,40 @@ LOOKS = {
 
 _UNKNOWN = Look("#333333", "*", "Other")
 
-# The first pattern that matches a whole variant names it.
+# The first pattern that matches a whole variant names it. That of a second comparison, with the
+# untuned model, is named as the first: its control is told beside it.
 _VARIANTS = (
     (r"raw|mean_softmax|max_softmax", ""),
     (r"scaled", ""),
-    (r"best_(\d+)_trials", r"best \1 trials"),
+    (r"best_trials", "best trials"),
+    (r"best_trials_scaled", "best trials, scaled"),
     (r"uq_only", "UQ only"),
+    (r"weighted_(\d+)_sidekicks", r"\1 sidekicks"),
     (r"weighted_as_released", "weighted, as released"),
     (r"noise_sidekick", "noise sidekick (control)"),
     (r"max_softmax_defer(\d+)", r"defers \1 %"),
+    (r"max_softmax_budget(\d+)", r"budget \1 %"),
+    (r"max_softmax_target(\d+)", r"target \1 %"),
+    (r"stages_budget(\d+)", r"three stages, budget \1 %"),
     (r"random_defer(\d+)", r"defers \1 % at random"),
+    (r"random_budget(\d+)", r"budget \1 %, at random"),
+    (r"random_target(\d+)", r"target \1 %, at random"),
+    (r"learned_defer(\d+)", r"learned gate, defers \1 %"),
+    (r"learned_budget(\d+)", r"learned gate, budget \1 %"),
+    (r"learned_target(\d+)", r"learned gate, target \1 %"),
+    (r"(learned|margin|entropy)", r"\1 gate"),
+    (r"(max_softmax|margin|entropy)_scaled", r"temperature-scaled \1 gate"),
+    (r"max_logit_pnorm", "max-logit gate"),
     (r"deterministic", "no dropout"),
     (r"mean_(\d+)", r"mean of \1 passes"),
     (r"interval(\d+)_(\d+)", r"\1 % interval, \2 passes"),
 )
 
 # The predictor or its variant says as much.
-_USUAL_RECIPES = ("", "finetune", "mc_dropout", "soup_uniform", "soup_greedy")
+_TOLD_RECIPES = ("", "mc_dropout", "soup_uniform", "soup_greedy", TRIAL_ENSEMBLE)
 _SHARES = re.compile(
     r"accuracy|macro_f1|ece|coverage|selective_accuracy|sac_\d+|accuracy_budget_\d+"
+    r"|deferral_area|deferral_gain_area"
 )
 
 
@@ -68,10 +85,11 @@ def look_of(predictor: str, variant: str = "") -> Look:
 
 def variant_name(variant: str) -> str:
     """Give a variant in words; empty for the obvious one."""
+    variant = variant.removesuffix(UNTUNED)
     for pattern, words in _VARIANTS:
         match = re.fullmatch(pattern, variant)
         if match:
-            return match.expand(words)
+            return match.expand(words).replace("_", " ")
     return variant.replace("_", " ")
 
 
@@ -102,9 +120,20 @@ def _shorten(name: str, width: int) -> str:
 
 
 def models_name(names: Mapping[str, str], large: str, small: str | None, recipe: str = "") -> str:
-    """Name the models of a predictor, and their recipe unless it is the usual one."""
-    models = names[large] if small is None else f"{names[large]} + {names[small]}"
-    return models if recipe in _USUAL_RECIPES else f"{models} ({recipe})"
+    """Name the models of a predictor, each with its recipe unless that is the usual one."""
+    sidekicks = [] if small is None else small.split("+")
+    models = [names[model] for model in (large, *sidekicks)]
+    # A soup beside a soup is not told by the predictor.
+    is_told = recipe in _TOLD_RECIPES and (small is None or not recipe)
+    if is_told or is_base(recipe):
+        return " + ".join(models)
+    recipes = recipe.split("+")
+    if len(recipes) < len(models):
+        return f"{' + '.join(models)} (both {recipe_words(recipe)})"
+    return " + ".join(
+        model if is_base(own) else f"{model} ({recipe_words(own)})"
+        for model, own in zip(models, recipes, strict=True)
+    )
 
 
 def scale(metric: str) -> float:

@@ -40,8 +40,11 @@ def new_figure(height: float) -> Figure:
 def annotate(
     figure: Figure, title: str, caption: Iterable[str], legend: Sequence[Artist] = ()
 ) -> Drawing:
-    """Add title and legend above and a caption below; the figure grows by what they need."""
-    words = " ".join(caption)
+    """Add title and legend above and a caption below; the figure grows by what they need.
+
+    Empty sentences of the caption are left out.
+    """
+    words = " ".join(filter(None, caption))
     width, body = figure.get_size_inches()
     head, head_height = _wrap(figure, title, _TITLE)
     foot, foot_height = _wrap(figure, words, _CAPTION)

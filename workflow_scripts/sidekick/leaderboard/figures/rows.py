@@ -8,9 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from sidekick.recipe_names import BASE_RECIPES
+
 # Variants that nobody would deploy: they know the labels, or nothing, or reproduce an old mistake.
 CONTROLS = "oracle|noise|random"
 REPRODUCTION = "weighted_as_released"
+# Ends the variants of rows that are on the board a second time, for a second control: Gatekeeper
+# against the model that its sweep started from.
+UNTUNED = "_vs_untuned"
 
 
 class Pair(NamedTuple):
@@ -22,13 +27,12 @@ class Pair(NamedTuple):
 
 
 class Predictor(NamedTuple):
-    """What names a row of the board."""
+    """What names a row of the board, of models' base recipes."""
 
     predictor: str
     variant: str
     large: str
     small: str | None = None
-    recipe: str = "finetune"
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Board:
     ----------
     dataset
         Its name.
-    metrics, curves
-        Its rows of the leaderboard and of the curves.
+    metrics, curves, fits
+        Its rows of the leaderboard, of the curves and of what was fitted.
     level
         Coverage of the intervals.
     """
@@ -48,6 +52,7 @@ class Board:
     dataset: str
     metrics: pl.DataFrame
     curves: pl.DataFrame
+    fits: pl.DataFrame
     level: float
 
     @cached_property
@@ -71,7 +76,8 @@ class Board:
     def pairs(self) -> list[Pair]:
         """All pairs, the smallest FLOPs balance first."""
         columns = ["flops_balance", "large", "small"]
-        rows = self.test.filter(pl.col("small").is_not_null()).select(columns).unique()
+        of_bases = self.test.filter(is_pair() & base_recipe())
+        rows = of_bases.select(columns).unique()
         return [Pair(large, small, balance) for balance, large, small in rows.sort(columns).rows()]
 
     @cached_property
@@ -80,20 +86,43 @@ class Board:
         return next((pair for pair in self.pairs if pair.large == self.models[0]), None)
 
     def rows(self, metric: str) -> pl.DataFrame:
-        """Give the test rows of a metric that have a value."""
-        return self.test.filter((pl.col("metric") == metric) & pl.col("value").is_finite())
+        """Give the test rows of a metric that have a value, one per predictor."""
+        return self._with_value(metric).filter(~pl.col("variant").str.ends_with(UNTUNED))
 
     def compared(self, metric: str) -> pl.DataFrame:
-        """Give the test rows of a metric that have a difference to a matched control."""
-        return self.rows(metric).filter(
+        """Give the test rows of a metric that have a difference to a matched control.
+
+        A predictor with two controls has two rows.
+        """
+        return self._with_value(metric).filter(
             pl.col("delta").is_finite() & pl.col("baseline").is_not_null()
         )
+
+    def _with_value(self, metric: str) -> pl.DataFrame:
+        return self.test.filter((pl.col("metric") == metric) & pl.col("value").is_finite())
+
+
+def is_pair() -> pl.Expr:
+    """Tell rows of two models from those of one, and of a large model with several sidekicks."""
+    return pl.col("small").is_not_null() & ~pl.col("small").str.contains("+", literal=True)
+
+
+def base_recipe() -> pl.Expr:
+    """Tell rows of models as fine-tuned or imported from those of soups and the like."""
+    others = pl.col("recipe").str.split("+").list.set_difference(pl.lit(list(BASE_RECIPES)))
+    return others.list.len() == 0
 
 
 def pick(rows: pl.DataFrame, predictor: Predictor) -> pl.DataFrame:
     """Give the rows of one predictor."""
     same = [pl.col(name).eq_missing(value) for name, value in predictor._asdict().items()]
-    return rows.filter(same)
+    return rows.filter(*same, base_recipe())
+
+
+def pick_made(rows: pl.DataFrame, predictor: Predictor, recipe: str) -> pl.DataFrame:
+    """Give the rows of one predictor of a recipe."""
+    same = [pl.col(name).eq_missing(value) for name, value in predictor._asdict().items()]
+    return rows.filter(*same, pl.col("recipe") == recipe)
 
 
 def operating_points(rows: pl.DataFrame, predictor: str = "duo_cascade") -> list[str]:

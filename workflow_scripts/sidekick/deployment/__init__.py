@@ -1,0 +1,1 @@
+"""The deployable result: a small file, and the predictor that it loads as (numpy alone)."""

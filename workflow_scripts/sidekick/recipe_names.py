@@ -1,0 +1,18 @@
+"""Names of recipes that other parts of the pipeline must know; imports nothing."""
+
+BASE_RECIPES = ("finetune", "imported")
+"""How a model comes about in the first place: its other recipes are measured against this one."""
+
+TRIAL_ENSEMBLE = "trial_ensemble"
+"""The mean probabilities of the best trials of a search."""
+
+CE_CONTROL = "ce_control"
+"""The control of a Gatekeeper sweep: cross-entropy, and else the same."""
+
+GATEKEEPER_CHOSEN = "gatekeeper_chosen"
+"""Of the alphas of a sweep the one that each seed's `val` chose."""
+
+
+def is_base(recipe: str) -> bool:
+    """Tell whether a predictor's recipe is the base one of all its models."""
+    return all(part in BASE_RECIPES for part in recipe.split("+"))
