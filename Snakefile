@@ -10,6 +10,7 @@ include: "rules/datasets.smk"
 include: "rules/train.smk"
 include: "rules/flops.smk"
 include: "rules/logits.smk"
+include: "rules/quantise.smk"
 include: "rules/evaluate.smk"
 include: "rules/deploy.smk"
 include: "rules/leaderboard.smk"
@@ -20,6 +21,11 @@ rule all:
     input:
         rules.collect_leaderboard.output.leaderboard,
         rules.plot_leaderboard.output,
+        expand(
+            rules.plot_mc_dropout_examples.output,
+            dataset=DATASETS,
+            model=MC_DROPOUT_MODELS,
+        ),
         DEPLOYED,
 
 

@@ -6,7 +6,7 @@ import platform
 # Before numpy is imported, here and in the measured processes: one thread each.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-from benchmarks import engine, pipelines
+from benchmarks import engine, pipelines, quantised
 from benchmarks.measure import Measurement, measure
 
 
@@ -15,6 +15,7 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, 1 thread each")
     engine.run()
     _pipelines()
+    quantised.run()
 
 
 def _pipelines() -> None:

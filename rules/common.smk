@@ -51,6 +51,8 @@ IMPORTED_MODELS = [model for model in MODELS if recipes.is_imported(config, mode
 TRAINED_MODELS = [model for model in MODELS if model not in IMPORTED_MODELS]
 SEEDS = sorted(config["seeds"])
 MC_DROPOUT_MODELS = sorted(config.get("mc_dropout", {}).get("models", []))
+QUANTISED_MODELS = recipes.quantised_models(config)
+FULL_NETWORK = recipes.full_network(config)
 GATEKEPT_MODELS = recipes.gatekept_models(config)
 SWEEP = recipes.sweep(config)
 SEARCHED_MODELS = [model for model in MODELS if recipes.search(config, model)]
@@ -61,6 +63,8 @@ DOWNLOADS = config.get("downloads", {}).get("folder", "resources")
 FIGURES = leaderboard.FIGURES
 if GATEKEPT_MODELS:
     FIGURES += leaderboard.GATEKEEPER_FIGURES
+if MC_DROPOUT_MODELS:
+    FIGURES += leaderboard.MC_DROPOUT_FIGURES
 # Where nothing is trained there may be no such block.
 COMPUTE = config.get("compute", {"device": "cpu", "threads": 1})
 GPUS = int(COMPUTE["device"] == "cuda")
@@ -83,7 +87,7 @@ wildcard_constraints:
 
 
 def fingerprint(script, *rooms):
-    """A fingerprint of a cheap rule's script and of the library's rooms that it depends on.
+    """A fingerprint of a cheap rule's script and of the library's rooms, or modules, that it depends on.
 
     Snakemake does not track what a script imports. Unlike modules listed as inputs, a fingerprint
     does not mind touched files or a moved folder, and keeps the list of jobs readable. Costly
@@ -95,7 +99,8 @@ def fingerprint(script, *rooms):
         LIBRARY / f"{name}.py" for name in ("artifacts", "errors", "recipe_names")
     ]
     for room in rooms:
-        files += sorted((LIBRARY / room).rglob("*"))
+        path = LIBRARY / room
+        files += sorted(path.rglob("*")) if path.is_dir() else [path.with_suffix(".py")]
     digest = hashlib.sha256()
     for path in files:
         if path.suffix in (".py", ".mplstyle"):
@@ -205,7 +210,7 @@ def gatekeeper_partner(wildcards):
 
 
 def mc_dropout_recipe(wildcards):
-    return recipes.mc_dropout_recipe(config)
+    return recipes.mc_dropout_recipe(config, wildcards.model)
 
 
 def training_data(wildcards):
@@ -233,6 +238,13 @@ def probe(wildcards):
 def teacher(wildcards):
     entry = config["models"][wildcards.model]
     return checkpoint(wildcards, "finetune", entry["distill"]["teacher"])
+
+
+def mc_dropout_backbone(wildcards):
+    """The fine-tuned network below a head, unless heads start from the network as it came."""
+    if not recipes.has_finetuned_backbone(config):
+        return []
+    return checkpoint(wildcards, "finetune")
 
 
 def gatekeeper_checkpoints(wildcards):
@@ -301,8 +313,18 @@ def trial_ensemble(wildcards):
     return recipes.trial_ensemble(config, wildcards.dataset, wildcards.model)
 
 
+def mc_dropout_recipes(wildcards):
+    is_quantised = wildcards.model in QUANTISED_MODELS
+    return ["mc_dropout"] + ["mc_dropout_int8"] * is_quantised
+
+
 def mc_dropout_logits(wildcards):
-    return logits(wildcards.dataset, wildcards.model, "mc_dropout")
+    return logits(wildcards.dataset, wildcards.model, mc_dropout_recipes(wildcards))
+
+
+def passes_logits(wildcards):
+    found = logits(wildcards.dataset, wildcards.model, ["finetune", "passes"])
+    return {split: found[split] for split in FULL_NETWORK["splits"]}
 
 
 def pair_models(wildcards):
@@ -346,29 +368,24 @@ def gatekeeper_inputs(wildcards):
 
 def evaluation_tables(name):
     """One kind of table of every evaluation job on the board."""
-    folder = "results/evaluation"
-    return (
-        expand(
-            f"{folder}/single/{{dataset}}/{{model}}/{name}",
-            dataset=DATASETS,
-            model=MODELS,
-        )
-        + expand(
-            f"{folder}/pairs/{{dataset}}/{{model}}/{name}",
-            dataset=DATASETS,
-            model=MODELS[1:],
-        )
-        + expand(
-            f"{folder}/mc_dropout/{{dataset}}/{{model}}/{name}",
-            dataset=DATASETS,
-            model=MC_DROPOUT_MODELS,
-        )
-        + expand(
-            f"{folder}/gatekeeper/{{dataset}}/{{model}}/{name}",
-            dataset=DATASETS,
-            model=GATEKEPT_MODELS,
-        )
-    )
+    evaluated = {
+        "single": MODELS,
+        "pairs": MODELS[1:],
+        "mc_dropout": MC_DROPOUT_MODELS,
+        "passes": FULL_NETWORK["models"],
+        "gatekeeper": GATEKEPT_MODELS,
+    }
+    return [
+        f"results/evaluation/{kind}/{dataset}/{model}/{name}"
+        for kind, models in evaluated.items()
+        for dataset in DATASETS
+        for model in models
+    ]
+
+
+def quantised(pattern):
+    """One kind of file of every quantised network."""
+    return expand(pattern, dataset=DATASETS, model=QUANTISED_MODELS, seed=SEEDS)
 
 
 def deployment_settings(wildcards):

@@ -99,6 +99,7 @@ rule evaluate_pairs:
 rule evaluate_mc_dropout:
     input:
         unpack(mc_dropout_logits),
+        # Of these only the heads are read; those of int8 files are their roundings.
         checkpoints=expand(
             rules.train_mc_dropout.output.checkpoint, seed=SEEDS, allow_missing=True
         ),
@@ -107,6 +108,7 @@ rule evaluate_mc_dropout:
         metrics="results/evaluation/mc_dropout/{dataset}/{model}/metrics.parquet",
         curves="results/evaluation/mc_dropout/{dataset}/{model}/curves.parquet",
         fits="results/evaluation/mc_dropout/{dataset}/{model}/fits.parquet",
+        examples="results/evaluation/mc_dropout/{dataset}/{model}/examples.parquet",
     log:
         "results/logs/evaluate_mc_dropout/{dataset}/{model}.log",
     benchmark:
@@ -115,7 +117,9 @@ rule evaluate_mc_dropout:
         "../envs/evaluate.yaml"
     params:
         seeds=SEEDS,
-        passes=config.get("mc_dropout", {}).get("passes"),
+        passes=sorted(config.get("mc_dropout", {}).get("passes", [])),
+        # These name input files, too.
+        recipes=mc_dropout_recipes,
         levels=config.get("mc_dropout", {}).get("levels"),
         evaluation=EVALUATION,
         facts=facts,
@@ -126,9 +130,43 @@ rule evaluate_mc_dropout:
             "methods",
             "metrics",
             "logit_cache",
+            "quantisation/rounding",
         ),
     script:
         "../workflow_scripts/evaluate_mc_dropout.py"
+
+
+rule evaluate_passes:
+    input:
+        unpack(passes_logits),
+        flops=rules.count_flops.output.flops,
+    output:
+        metrics="results/evaluation/passes/{dataset}/{model}/metrics.parquet",
+        curves="results/evaluation/passes/{dataset}/{model}/curves.parquet",
+        fits="results/evaluation/passes/{dataset}/{model}/fits.parquet",
+    log:
+        "results/logs/evaluate_passes/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/evaluate_passes/{dataset}/{model}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        seeds=SEEDS,
+        passes=FULL_NETWORK["passes"],
+        splits=FULL_NETWORK["splits"],
+        levels=config.get("mc_dropout", {}).get("levels"),
+        evaluation=EVALUATION,
+        facts=facts,
+        code=fingerprint(
+            "evaluate_passes",
+            "evaluation",
+            "kernels",
+            "methods",
+            "metrics",
+            "logit_cache",
+        ),
+    script:
+        "../workflow_scripts/evaluate_passes.py"
 
 
 rule evaluate_gatekeeper:

@@ -65,6 +65,41 @@ rule cache_sweep:
         "../workflow_scripts/cache_sweep.py"
 
 
+# Passes have no weights of their own to run.
+ruleorder: cache_passes > cache_logits
+
+
+rule cache_passes:
+    input:
+        checkpoint="results/checkpoints/{dataset}/{model}/finetune/seed{seed}.safetensors",
+        samples=rules.prepare_dataset.output.samples,
+        shift=rules.prepare_dataset.output.shift,
+        splits=rules.draw_splits.output.splits,
+        card=rules.prepare_dataset.output.card,
+    output:
+        **{
+            split: f"results/logits/{{dataset}}/{{model}}/passes/seed{{seed}}/{split}.parquet"
+            for split in FULL_NETWORK["splits"]
+        },
+    log:
+        "results/logs/cache_passes/{dataset}/{model}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/cache_passes/{dataset}/{model}/seed{seed}.tsv"
+    wildcard_constraints:
+        model=one_of(FULL_NETWORK["models"]),
+    conda:
+        "../envs/logits.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+    params:
+        passes=FULL_NETWORK["passes"],
+        facts=facts,
+        revision=REVISIONS["cache_passes"],
+    script:
+        "../workflow_scripts/cache_passes.py"
+
+
 rule import_logits:
     input:
         foreign_files,

@@ -164,7 +164,7 @@ rule gatekeeper:
 rule train_mc_dropout:
     input:
         unpack(training_data),
-        checkpoint="results/checkpoints/{dataset}/{model}/finetune/seed{seed}.safetensors",
+        checkpoint=mc_dropout_backbone,
     output:
         checkpoint="results/checkpoints/{dataset}/{model}/mc_dropout/seed{seed}.safetensors",
         curve="results/checkpoints/{dataset}/{model}/mc_dropout/seed{seed}.curve.parquet",

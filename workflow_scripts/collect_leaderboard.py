@@ -10,6 +10,8 @@ def main(job):
             metrics=job.input.metrics,
             curves=job.input.curves,
             fits=job.input.fits,
+            quantisation_reports=job.input.quantisation_reports,
+            quantisation_errors=job.input.quantisation_errors,
             models=job.params.models,
             benchmark=job.params.benchmark,
             outputs=dict(job.output.items()),

@@ -1,4 +1,4 @@
-"""Rule `train_mc_dropout`: train an MC-dropout head on a frozen fine-tuned model."""
+"""Rule `train_mc_dropout`: train an MC-dropout head on a model."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ def main(job):
     with job_log(job.log[0]):
         train_mc_dropout(
             dataset_folder=Path(job.input.card).parent,
-            checkpoint=job.input.checkpoint,
+            checkpoint=job.input.checkpoint or None,
             recipe=job.params.recipe,
             seed=int(job.wildcards.seed),
             output=job.output.checkpoint,

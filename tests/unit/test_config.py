@@ -164,7 +164,11 @@ CASES = [
     ("finetune/learning_rate", 0, "finetune.learning_rate: 0 ", "> 0"),
     ("finetune/label_smoothing", 1, "finetune.label_smoothing: 1 ", "< 1"),
     ("cascade/deferral_ratios", [1.0], "cascade.deferral_ratios.0: 1.0 ", "< 1"),
-    ("mc_dropout/passes", 1, "mc_dropout.passes: 1 ", "≥ 2"),
+    ("mc_dropout/passes", [1], "mc_dropout.passes.0: 1 ", "≥ 2"),
+    ("mc_dropout/passes", 30, "mc_dropout.passes: 30 ", "array"),
+    ("mc_dropout/passes", [], "mc_dropout.passes: [] ", "at least 1"),
+    ("mc_dropout/calibration_images", 0, "mc_dropout.calibration_images: 0 ", "≥ 1"),
+    ("mc_dropout/quantise", "int8", "mc_dropout.quantise: 'int8' ", "boolean"),
     ("mc_dropout/levels", [0], "mc_dropout.levels.0: 0 ", "> 0"),
     ("mc_dropout/training/dropout", [0.2, 1], "mc_dropout.training.dropout.1: 1 ", "< 1"),
     ("evaluation/level", 0.5, "evaluation.level: 0.5 ", "> 0.5"),
@@ -244,6 +248,20 @@ CASES = [
     ("mc_dropout/training/dropout", [0, 0], "mc_dropout.training.dropout: [0, 0] ", "above 0"),
     ("cascade/deferral_ratios", [0.25, 0.254], "cascade.deferral_ratios: 0.25 and 0.254", "25 %"),
     ("mc_dropout/levels", [0.7, 0.699], "mc_dropout.levels: 0.7 and 0.699 ", "whole percents"),
+    ("mc_dropout/training/backbone", "free", "training.backbone: 'free' ", "frozen, tuned"),
+    (
+        "mc_dropout/training/backbone_learning_rate",
+        0.01,
+        "mc_dropout.training.backbone_learning_rate: 0.01 is of no use without backbone: tuned",
+        "leave it out",
+    ),
+    ("mc_dropout/start", "scratch", "mc_dropout.start: 'scratch' ", "finetune, pretrained"),
+    (
+        "mc_dropout/start",
+        "pretrained",
+        "mc_dropout.start: 'pretrained', but models.test_resnet has no `pretrained` weights",
+        "start: finetune, or mc_dropout.training.backbone: tuned",
+    ),
     # Gatekeeper sweeps
     ("gatekeeper/pairs", {}, "gatekeeper.pairs: {} ", "at least 1"),
     ("gatekeeper/pairs", {"cnn": {"large": "x"}}, "'cnn' is not under models", "Allowed: small_cn"),
@@ -330,6 +348,18 @@ def test_settings_of_a_sweep_that_go_together_pass(config):
     validate(config, SCHEMA)
     config["gatekeeper"]["training"]["early_stopping"] = None
     del config["gatekeeper"]["alphas"]
+    validate(config, SCHEMA)
+
+
+def test_heads_may_start_from_networks_that_are_or_will_be_trained(config):
+    config["mc_dropout"]["start"] = "pretrained"
+    for model in config["mc_dropout"]["models"]:
+        config["models"][model]["pretrained"] = True
+    validate(config, SCHEMA)
+    config["models"]["small_cnn"]["pretrained"] = False
+    with pytest.raises(SidekickError, match=r"^mc_dropout.start: .* models.small_cnn has no"):
+        validate(config, SCHEMA)
+    config["mc_dropout"]["training"] |= {"backbone": "tuned", "backbone_learning_rate": 0.0001}
     validate(config, SCHEMA)
 
 

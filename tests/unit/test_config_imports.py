@@ -143,7 +143,7 @@ CASES = [
 ]
 
 HEAD = {
-    "passes": 3,
+    "passes": [3],
     "levels": [0.8],
     "training": {
         "hidden": 8,

@@ -37,7 +37,7 @@ def everything(config):
             *(recipe(config, model) for recipe in per_model for model in models),
             *(recipes.distill_recipe(config, model) for model in distilled),
             *(recipes.dataset_recipe(config, dataset) for dataset in datasets),
-            recipes.mc_dropout_recipe(config),
+            *(recipes.mc_dropout_recipe(config, m) for m in config["mc_dropout"]["models"]),
             recipes.alphas(config),
             *(recipes.gatekeeper_recipe(config, m) for m in recipes.gatekept_models(config)),
         ]
@@ -81,6 +81,8 @@ def test_what_does_not_matter_to_training_does_not_enter_recipes(config):
         (f"{MODEL}/options", {"width": 2}),
         (f"{MODEL}/finetune", {"epochs": 1}),
         ("mc_dropout/training/hidden", 9),
+        ("mc_dropout/training/backbone", "tuned"),
+        ("mc_dropout/start", "pretrained"),
         ("gatekeeper/alphas", [0.5, 0.9]),
         ("gatekeeper/training/epochs", 3),
         ("gatekeeper/anchor", 0.5),
@@ -235,6 +237,23 @@ def test_the_probe_is_an_input_only_of_folds(config):
     assert recipes.gatekeeper_probe(config, model) == PROBE
     config["models"][model]["finetune"] = {"linear_probe": None}
     assert recipes.gatekeeper_probe(config, model) is None
+
+
+def test_a_head_depends_on_the_network_itself_only_if_it_starts_from_it(config):
+    config["models"]["test_resnet"] |= {"pretrained": True, "options": {"drop_rate": 0.1}}
+    training = config["mc_dropout"]["training"]
+    assert recipes.mc_dropout_recipe(config, "test_resnet") == training
+    config["mc_dropout"]["start"] = "pretrained"
+    recipe = recipes.mc_dropout_recipe(config, "test_resnet")
+    start = {"architecture": "test_resnet", "options": {"drop_rate": 0.1}, "pretrained": True}
+    assert recipe == {**training, "start": start}
+
+
+def test_to_say_what_is_so_anyway_changes_no_head(config):
+    before = repr(recipes.mc_dropout_recipe(config, "test_resnet"))
+    config["mc_dropout"]["training"]["backbone"] = "frozen"
+    config["mc_dropout"]["start"] = "finetune"
+    assert repr(recipes.mc_dropout_recipe(config, "test_resnet")) == before
 
 
 def test_only_what_is_evaluated_is_cached(config):

@@ -26,14 +26,16 @@ _SMALL: dict[str, Any] = {
         "augmentation": {"noise": 0.06, "shift": 2},
     },
     "models": {
-        "alpha": {"architecture": "small_cnn", "options": {"width": 4}},
+        "alpha": {"architecture": "small_cnn", "options": {"width": 4, "drop_rate": 0.2}},
         "beta": {"architecture": "small_cnn", "options": {"width": 2}},
     },
     "cascade": {"deferral_ratios": [0.5]},
     "mc_dropout": {
         "models": ["beta"],
-        "passes": 3,
+        "passes": [3],
+        "calibration_images": 10,
         "levels": [0.8],
+        "full_network": {"models": ["alpha"], "passes": 3},
         "training": {
             "hidden": 8,
             "dropout": [0.2, 0.4],
@@ -53,13 +55,14 @@ _SMALL: dict[str, Any] = {
 
 
 def small_config() -> dict[str, Any]:
-    """Two models, two seeds, one MC-dropout head, one sweep: seconds of real work."""
+    """Two models, two seeds, MC dropout, one sweep: seconds of real work."""
     return deepcopy(_SMALL)
 
 
 def three_models() -> dict[str, Any]:
-    """The small configuration with a third model, `gamma`."""
+    """The small configuration with a third model, `gamma`, and none that is sampled as a whole."""
     config = small_config()
+    del config["mc_dropout"]["full_network"]
     config["models"]["gamma"] = small_cnn(3)
     return config
 

@@ -16,7 +16,8 @@ BOARD = {"collect_leaderboard", "plot_leaderboard"}
 SINGLES = {f"evaluate_single digits {model}" for model in MODELS}
 PAIRS = {f"evaluate_pairs digits {model}" for model in MODELS[1:]}
 CASCADES = PAIRS | {"evaluate_gatekeeper digits beta"}
-EVALUATIONS = SINGLES | CASCADES | {"evaluate_mc_dropout digits beta"}
+HEADS = {"evaluate_mc_dropout digits beta", "plot_mc_dropout_examples digits beta"}
+EVALUATIONS = SINGLES | CASCADES | HEADS
 
 
 def weights(model, seeds=SEEDS, dataset="digits"):
@@ -31,6 +32,18 @@ def weights(model, seeds=SEEDS, dataset="digits"):
     }
 
 
+def quantised_jobs(model, seed, dataset="digits"):
+    """The jobs that quantise one network and cache its answers."""
+    return [f"{rule} {dataset} {model} {seed}" for rule in ("quantise", "cache_int8_logits")]
+
+
+def scored_head(model, dataset="digits"):
+    """The jobs that evaluate a model's heads and show what they ignore."""
+    return {
+        f"{rule} {dataset} {model}" for rule in ("evaluate_mc_dropout", "plot_mc_dropout_examples")
+    }
+
+
 def head(model, seeds=SEEDS, dataset="digits"):
     """The jobs of a model's MC-dropout head."""
     return {
@@ -39,8 +52,9 @@ def head(model, seeds=SEEDS, dataset="digits"):
         for job in (
             f"train_mc_dropout {dataset} {model} {seed}",
             f"cache_logits {dataset} {model} mc_dropout {seed}",
+            *quantised_jobs(model, seed, dataset),
         )
-    } | {f"evaluate_mc_dropout {dataset} {model}"}
+    } | scored_head(model, dataset)
 
 
 def sweep(model, seeds=SEEDS, dataset="digits"):
@@ -89,18 +103,24 @@ def test_the_embedded_benchmark_needs_every_job_once(tmp_path):
         counts[rule] = counts.get(rule, 0) + 1
     datasets, models, seeds = (len(config[key]) for key in ("datasets", "models", "seeds"))
     heads, sweeps = len(config["mc_dropout"]["models"]), len(config["gatekeeper"]["pairs"])
+    sampled = len(config["mc_dropout"]["full_network"]["models"])
     expected = {
         "prepare_dataset": datasets,
         "draw_splits": datasets * seeds,
         "finetune": datasets * models * seeds,
         "train_mc_dropout": datasets * heads * seeds,
+        "quantise": datasets * heads * seeds,
+        "cache_int8_logits": datasets * heads * seeds,
         "gatekeeper": datasets * sweeps * seeds,
         "cache_logits": datasets * (models + heads) * seeds,
         "cache_sweep": datasets * sweeps * seeds,
+        "cache_passes": datasets * sampled * seeds,
+        "evaluate_passes": datasets * sampled,
         "count_flops": datasets * models,
         "evaluate_single": datasets * models,
         "evaluate_pairs": datasets * (models - 1),
         "evaluate_mc_dropout": datasets * heads,
+        "plot_mc_dropout_examples": datasets * heads,
         "evaluate_gatekeeper": datasets * sweeps,
         "deploy": len(config["deployment"]),
         "collect_leaderboard": 1,
@@ -215,10 +235,60 @@ def test_deferral_ratios_change_only_cascades(finished):
 def test_mc_dropout_settings_change_only_heads(finished):
     with finished.edit() as config:
         config["mc_dropout"]["levels"] = [0.7]
-    assert finished.plan() == {"evaluate_mc_dropout digits beta"} | BOARD
+    assert finished.plan() == HEADS | BOARD
     with finished.edit() as config:
         config["mc_dropout"]["training"]["hidden"] = 9
     assert finished.plan() == head("beta") | BOARD
+
+
+def test_heads_are_trained_anew_if_what_they_are_put_on_changes(finished):
+    with finished.edit() as config:
+        config["mc_dropout"]["training"]["backbone"] = "frozen"
+        config["mc_dropout"]["start"] = "finetune"
+    assert finished.plan() == set(), "said or not, it is the same"
+    with finished.edit() as config:
+        config["mc_dropout"]["training"]["backbone"] = "tuned"
+    assert finished.plan() == head("beta") | BOARD
+    finished.snakemake("--cores", "2")
+    with finished.edit() as config:
+        config["mc_dropout"]["start"] = "pretrained"
+    assert finished.plan() == head("beta") | BOARD
+    finished.snakemake("--cores", "2")
+    with finished.edit() as config:
+        config["models"]["beta"]["finetune"] = {"epochs": 3}
+    again = finished.plan()
+    assert weights("beta") < again
+    assert not again & head("beta"), "the heads are not put on what was fine-tuned"
+    with finished.edit() as config:
+        del config["models"]["beta"]["finetune"]
+        config["models"]["beta"]["options"]["width"] = 5
+    assert weights("beta") | head("beta") < finished.plan()
+    with finished.edit() as config:
+        config["models"]["beta"]["options"]["width"] = 2
+        del config["mc_dropout"]["start"], config["mc_dropout"]["training"]["backbone"]
+    assert finished.plan() == head("beta") | BOARD
+
+
+def test_a_head_on_a_network_as_it_came_does_not_wait_for_its_fine_tuning(tmp_path):
+    config = three_models()
+    config["mc_dropout"]["start"] = "pretrained"
+    config["mc_dropout"]["training"]["backbone"] = "tuned"
+    project = Project.create(tmp_path / "project", config)
+    assert project.plan() == whole_dataset("digits") | BOARD
+    trained = "results/checkpoints/digits/beta/mc_dropout/seed0.safetensors"
+    assert project.plan("--", trained) == {
+        "prepare_dataset digits", "draw_splits digits 0", "train_mc_dropout digits beta 0",
+    }  # fmt: skip
+
+
+def test_quantisation_settings_change_only_what_is_quantised(finished):
+    with finished.edit() as config:
+        config["mc_dropout"]["calibration_images"] = 20
+    quantised = {job for seed in SEEDS for job in quantised_jobs("beta", seed)}
+    assert finished.plan() == quantised | HEADS | BOARD
+    with finished.edit() as config:
+        config["mc_dropout"] |= {"calibration_images": 10, "quantise": False}
+    assert finished.plan() == HEADS | BOARD
 
 
 def test_heads_come_and_go(finished):
@@ -228,6 +298,22 @@ def test_heads_come_and_go(finished):
     with finished.edit() as config:
         del config["mc_dropout"]
     assert finished.plan() == BOARD
+
+
+def test_sampled_networks_come_and_go(finished):
+    passes = {f"cache_passes digits gamma {seed}" for seed in SEEDS}
+    with finished.edit() as config:
+        config["mc_dropout"]["full_network"] = {"models": ["gamma"], "passes": 3}
+    assert finished.plan() == passes | {"evaluate_passes digits gamma"} | BOARD
+    shift = "results/logits/digits/gamma/passes/seed0/shift.parquet"
+    assert shift in finished.snakemake("-n").output
+    with finished.edit() as config:
+        config["mc_dropout"]["full_network"]["shift"] = False
+    assert finished.plan() == passes | {"evaluate_passes digits gamma"} | BOARD
+    assert shift not in finished.snakemake("-n").output
+    with finished.edit() as config:
+        del config["mc_dropout"]["full_network"]
+    assert finished.plan() == set()
 
 
 def test_sweeps_come_and_go(finished):
@@ -524,6 +610,15 @@ def test_where_files_come_from_repeats_nothing(tmp_path):
     with project.edit() as config:
         config["datasets"]["tiny"]["checksum"] = "md5:" + "0" * 32
     assert "download_dataset tinyimagenet tiny" in project.plan()
+
+
+def test_the_benchmark_of_quantisation_quantises_every_model(tmp_path):
+    config = yaml.safe_load((ROOT / "configs" / "quantisation.yaml").read_text())
+    jobs = Project.create(tmp_path / "project", config).plan()
+    assert {job for job in jobs if job.startswith("quantise")} == {
+        f"quantise digits {model} {seed}" for model in config["models"] for seed in config["seeds"]
+    }
+    assert not {job for job in jobs if job.startswith("download")}
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "food101", "tinyimagenet"])

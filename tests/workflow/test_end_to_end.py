@@ -34,7 +34,11 @@ CONTROLS = {
     ("duo_cascade", "max_softmax"): "cascade:max_softmax",
     ("duo_cascade", "max_softmax_defer50"): "cascade:max_softmax_defer50",
     ("mc_dropout", "mean_3"): "mc_dropout:deterministic",
-    ("mc_dropout", "interval80_3"): "mc_dropout:deterministic_at_interval80",
+    ("mc_dropout", "interval80_3"): "mc_dropout:deterministic_at_interval80_3",
+    ("mc_dropout", "interval80_closed"): "mc_dropout:deterministic_at_interval80_closed",
+    ("mc_dropout", "score_closed"): "mc_dropout:deterministic",
+    ("mc_dropout", "mean_full_3"): "single:raw",
+    ("mc_dropout", "interval80_full_3"): "mc_dropout:deterministic_at_interval80_full_3",
 }
 OF_SWEEP = pl.col("recipe").str.contains("gatekeeper_|ce_control")
 METRICS = {
@@ -77,13 +81,16 @@ def test_the_layout_is_the_documented_one(real_run):
         "flops/digits/alpha.json",
         "logits/digits/alpha/finetune/seed0/val.parquet",
         "logits/digits/alpha/finetune/seed0/test.parquet",
+        "quantised/digits/beta/seed1.int8.onnx",
         "logits/digits/beta/mc_dropout/seed1/shift.parquet",
+        "logits/digits/beta/mc_dropout_int8/seed0/val.parquet",
         "logits/digits/beta/gatekeeper_a70/seed1/test.parquet",
         "evaluation/gatekeeper/digits/beta/metrics.parquet",
         "leaderboard/leaderboard.parquet",
         "leaderboard/leaderboard.csv",
         "leaderboard/figures/digits/aurc_vs_gmacs.svg",
         "leaderboard/figures/digits/aurc_vs_gmacs.png",
+        "leaderboard/figures/digits/mc_dropout_examples/beta.svg",
     ]
     missing = [name for name in expected if not real_run.path(f"results/{name}").stat().st_size]
     assert not missing
@@ -91,7 +98,7 @@ def test_the_layout_is_the_documented_one(real_run):
 
 def test_every_job_left_a_log_and_a_benchmark(real_run):
     jobs = [job.split() for job in jobs_of(real_run.path("output.txt").read_text())]
-    assert len(jobs) == 29
+    assert len(jobs) == 37
     for rule, *wildcards in jobs:
         if rule == "all":
             continue
@@ -124,7 +131,13 @@ def test_parquet_files_say_where_they_came_from(real_run):
         f"logits/digits/beta/{recipe}/seed1/{split}": everywhere
         | model
         | {"recipe": recipe, "split": split}
-        for recipe in ("finetune", "mc_dropout", "gatekeeper_a30", "ce_control")
+        for recipe in (
+            "finetune",
+            "mc_dropout",
+            "mc_dropout_int8",
+            "gatekeeper_a30",
+            "ce_control",
+        )
         for split in ("val", "test", "shift")
     }
     for name, facts in expected.items():

@@ -130,7 +130,7 @@ def modules_of(stage: str) -> tuple[list[str], set[str]]:
 
 
 def test_there_is_one_environment_per_stage():
-    assert STAGES == ["datasets", "evaluate", "figures", "flops", "logits", "train"]
+    assert STAGES == ["datasets", "evaluate", "figures", "flops", "logits", "quantise", "train"]
     assert all(scripts_of(stage) for stage in STAGES)
 
 

@@ -175,11 +175,48 @@ def _check_mc_dropout(config: Mapping[str, Any]) -> None:
                 f"mc_dropout.models: '{model}' brings its logits; a head needs a model that is "
                 "trained here"
             )
+    for model in block.get("full_network", {}).get("models", []):
+        _check_sampled(model, config)
     _check_percents("mc_dropout.levels", block["levels"])
     if not any(block["training"]["dropout"]):
         raise SidekickError(
             f"mc_dropout.training.dropout: {block['training']['dropout']} leaves nothing random; "
             "at least one rate must be above 0"
+        )
+    _check_backbones(config)
+
+
+def _check_backbones(config: Mapping[str, Any]) -> None:
+    """Refuse heads on networks that nothing has trained or will train, and idle settings."""
+    block = config["mc_dropout"]
+    if block["training"].get("backbone") == "tuned":
+        return
+    if (rate := block["training"].get("backbone_learning_rate")) is not None:
+        raise SidekickError(
+            f"mc_dropout.training.backbone_learning_rate: {rate!r} is of no use without "
+            "backbone: tuned; leave it out"
+        )
+    if recipes.has_finetuned_backbone(config):
+        return
+    for model in block["models"]:
+        if not config["models"][model].get("pretrained"):
+            raise SidekickError(
+                f"mc_dropout.start: 'pretrained', but models.{model} has no `pretrained` weights, "
+                "and its random network would stay frozen; allowed are models with weights, "
+                "start: finetune, or mc_dropout.training.backbone: tuned"
+            )
+
+
+def _check_sampled(model: str, config: Mapping[str, Any]) -> None:
+    """Refuse to sample the whole network of what is no network here."""
+    path = "mc_dropout.full_network.models"
+    if model not in config["models"]:
+        raise SidekickError(
+            f"{path}: '{model}' is not under models{suggest(model, config['models'])}"
+        )
+    if recipes.is_imported(config, model):
+        raise SidekickError(
+            f"{path}: '{model}' brings its logits; passes need a model that is trained here"
         )
 
 

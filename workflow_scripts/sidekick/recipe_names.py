@@ -9,6 +9,15 @@ TRIAL_ENSEMBLE = "trial_ensemble"
 CE_CONTROL = "ce_control"
 """The control of a Gatekeeper sweep: cross-entropy, and else the same."""
 
+MC_DROPOUT = "mc_dropout"
+"""A frozen network with a head whose dropout is sampled, in float32."""
+
+MC_DROPOUT_INT8 = "mc_dropout_int8"
+"""The same after quantisation."""
+
+PASSES = "passes"
+"""No weights of its own: what stochastic passes of a whole fine-tuned network say."""
+
 GATEKEEPER_CHOSEN = "gatekeeper_chosen"
 """Of the alphas of a sweep the one that each seed's `val` chose."""
 

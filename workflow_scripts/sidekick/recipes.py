@@ -29,6 +29,9 @@ REVISIONS = {
     "train_mc_dropout": 2,
     "cache_logits": 2,
     "cache_sweep": 1,
+    "quantise": 1,
+    "cache_int8_logits": 1,
+    "cache_passes": 1,
 }
 
 _ARCHITECTURE_KEYS = ("architecture", "input", "options", "pretrained")
@@ -37,6 +40,8 @@ _DATASET_KEYS = ("checksum", "main_metric", "shift", "source", "splits")
 _STAGES = ("linear_probe", "search")
 # Of a Gatekeeper sweep: the paper's.
 _ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
+# Images that set the ranges of a quantised network's activations: as many as the paper's.
+_CALIBRATION_IMAGES = 100
 # Where a file comes from: its checksum says what is in it.
 _ORIGINS = ("mirror", "path")
 # Of an entry under `logits:`, in which any may be missing but the first.
@@ -141,9 +146,45 @@ def gatekeeper_probe(config: Mapping[str, Any], model: str) -> dict[str, Any] | 
     return linear_probe_recipe(config, model) if is_needed else None
 
 
-def mc_dropout_recipe(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the training settings of the MC-dropout head."""
-    return _sorted(config["mc_dropout"]["training"])
+def has_finetuned_backbone(config: Mapping[str, Any]) -> bool:
+    """Say whether MC-dropout heads are put on fine-tuned networks."""
+    return config["mc_dropout"].get("start", "finetune") == "finetune"
+
+
+def mc_dropout_recipe(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Give the training settings of a model's MC-dropout head.
+
+    `start` is the model's entry if its network is not the fine-tuned one.
+    """
+    recipe = dict(config["mc_dropout"]["training"])
+    # Said or not, it is the same.
+    if recipe.get("backbone") == "frozen":
+        del recipe["backbone"]
+    if not has_finetuned_backbone(config):
+        recipe["start"] = architecture(config, model)
+    return _sorted(recipe)
+
+
+def full_network(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Say whose whole networks are sampled (`models`), how often (`passes`), on which `splits`."""
+    block = config.get("mc_dropout", {}).get("full_network", {})
+    splits = ["test"] + ["shift"] * block.get("shift", True)
+    return {
+        "models": sorted(block.get("models", [])),
+        "passes": block.get("passes"),
+        "splits": splits,
+    }
+
+
+def quantised_models(config: Mapping[str, Any]) -> list[str]:
+    """Name the models whose network with an MC-dropout head is quantised, too."""
+    block = config.get("mc_dropout", {})
+    return sorted(block.get("models", [])) if block.get("quantise", True) else []
+
+
+def calibration_images(config: Mapping[str, Any]) -> int:
+    """Give how many images of `train` set the ranges of quantised activations."""
+    return config.get("mc_dropout", {}).get("calibration_images", _CALIBRATION_IMAGES)
 
 
 def evaluated_recipes(config: Mapping[str, Any], model: str) -> list[str]:

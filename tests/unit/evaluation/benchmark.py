@@ -2,18 +2,22 @@
 
 import numpy as np
 import polars as pl
+from scipy.special import softmax
 
 from sidekick.artifacts import write_json
 from sidekick.evaluation.gatekeeper import evaluate_gatekeeper
 from sidekick.evaluation.mc_dropout import evaluate_mc_dropout
 from sidekick.evaluation.pairs import evaluate_pairs
+from sidekick.evaluation.passes import evaluate_passes
 from sidekick.evaluation.single import evaluate_single
 from sidekick.evaluation.trial_ensemble import write_trial_ensemble
 from sidekick.logit_cache import write_logits
+from sidekick.methods.dropout_decomposition import decompose
 
 CELLS = (("fog", 1), ("fog", 3), ("snow", 1), ("snow", 3))
 SPLITS = ("val", "test", "shift")
 TABLES = ("metrics", "curves", "fits")
+MC_RECIPES = ("mc_dropout", "mc_dropout_int8")
 BIG, SMALL = "zeta", "alpha"
 
 
@@ -113,8 +117,8 @@ class Benchmark:
             self.data[key] = {name: values[rows] for name, values in columns.items()}
         return self
 
-    def _run(self, function, name, facts, **arguments):
-        outputs = {table: self.folder / name / f"{table}.parquet" for table in TABLES}
+    def _run(self, function, name, facts, tables=TABLES, **arguments):
+        outputs = {table: self.folder / name / f"{table}.parquet" for table in tables}
         function(
             seeds=self.seeds,
             evaluation=self.settings,
@@ -210,13 +214,60 @@ class Benchmark:
             cascade=self.cascade,
         )
 
-    def mc_dropout(self, checkpoints, model=BIG, passes=4, levels=(0.7, 0.9)):
+    def passes(self, model=SMALL, count=5, levels=(0.7,), splits=("test", "shift")):
+        """Evaluate passes through the whole of a model, which scatter about its own answers."""
+        logits = {split: files for split, files in self.logits(model).items() if split in splits}
+        for split in splits:
+            logits[split] += [self._passes(split, model, seed, count) for seed in self.seeds]
+        return self._run(
+            evaluate_passes,
+            f"passes/{model}",
+            {"model": model},
+            logits=logits,
+            flops=str(self.flops(model)),
+            passes=count,
+            levels=levels,
+        )
+
+    def _passes(self, split, model, seed, count):
+        path = self.folder / "logits" / model / "passes" / f"seed{seed}" / f"{split}.parquet"
+        columns = dict(self.data[split, model, seed])
+        drawn = self.drawn_passes(split, model, seed, count)
+        divided = decompose(drawn)
+        columns["logits"] = np.log(drawn.mean(axis=0))
+        others = np.stack([divided.expected_entropy, divided.variation_ratio], axis=1)
+        columns["features"] = np.concatenate([drawn.std(axis=0), others], axis=1)
+        facts = {"benchmark": "made_up", "dataset": "toy", "model": model, "seed": seed}
+        write_logits(path, **columns, facts={**facts, "recipe": "passes", "split": split})
+        return str(path)
+
+    def drawn_passes(self, split, model, seed, count):
+        """Give the probabilities (N, n, C) of a model's passes."""
+        logits = self.data[split, model, seed]["logits"].astype(np.float64)
+        noise = np.random.default_rng([seed, count]).normal(size=(count, *logits.shape))
+        return softmax(logits + noise, axis=2)
+
+    def mc_dropout_logits(self, model, recipes):
+        """Write a model's logits as those of its head, for the quantised one the same."""
+        return {
+            split: [
+                self._as_recipe(split, model, model, recipe, seed)
+                for recipe in recipes
+                for seed in self.seeds
+            ]
+            for split in SPLITS
+        }
+
+    def mc_dropout(
+        self, checkpoints, model=BIG, passes=(4,), levels=(0.7, 0.9), recipes=MC_RECIPES
+    ):
         """Evaluate the MC-dropout predictors of one model."""
         return self._run(
             evaluate_mc_dropout,
             f"mc_dropout/{model}",
             {"model": model},
-            logits=self.logits(model),
+            (*TABLES, "examples"),
+            logits=self.mc_dropout_logits(model, recipes),
             checkpoints=[str(path) for path in checkpoints],
             flops=str(self.flops(model)),
             passes=passes,

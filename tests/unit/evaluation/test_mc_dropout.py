@@ -6,18 +6,21 @@ import numpy as np
 import polars as pl
 import pytest
 from safetensors.numpy import save_file
+from scipy.special import expit
 
 from sidekick.errors import SidekickError
-from sidekick.evaluation.mc_dropout import kept_values, matched_values
 from sidekick.logit_cache import read_logits
 from sidekick.methods import mc_dropout
-from sidekick.methods.prediction import Prediction
-from sidekick.metrics import sample_statistics
+from sidekick.methods.dropout_decomposition import decompose
+from sidekick.methods.dropout_moments import closed_form
+from sidekick.methods.dropout_rule import continuous_score
+from sidekick.methods.dropout_sampling import sampled_logits, sampled_moments
+from sidekick.quantisation.rounding import rounded_head
 from unit.evaluation.benchmark import BIG, Benchmark, assert_every_nan_is_explained, pick, row
-from unit.methods.data import make_models
 from unit.metrics import naive
 
 FEATURES, HIDDEN, CLASSES, PASSES = 6, 8, 4, 4
+MEASURES = ("predictive_entropy", "expected_entropy", "mutual_information", "variation_ratio")
 
 
 def save_head(path, seed, output_bias=0.0, features=FEATURES):
@@ -55,7 +58,7 @@ def checkpoints(made):
 
 @pytest.fixture(scope="module")
 def tables(made, checkpoints):
-    return made.mc_dropout(checkpoints, passes=PASSES)
+    return made.mc_dropout(checkpoints, passes=[PASSES])
 
 
 @pytest.fixture(scope="module")
@@ -66,125 +69,210 @@ def seeds(made, checkpoints):
     return [(head, file.features, file.labels) for head, file in zip(heads, files, strict=True)]
 
 
-def value(tables, variant, metric):
-    return row(tables["metrics"], variant=variant, split="test", metric=metric)
+def value(tables, variant, metric, recipe="mc_dropout"):
+    return row(tables["metrics"], variant=variant, split="test", metric=metric, recipe=recipe)
 
 
 def test_there_is_every_predictor_with_its_matched_control(tables):
-    base = f"mc_dropout:deterministic:{BIG}@mc_dropout"
-    expected = {"deterministic": None, "mean_4": base}
-    for level in (70, 90):
-        expected[f"deterministic_at_interval{level}"] = None
-        control = f"mc_dropout:deterministic_at_interval{level}:{BIG}@mc_dropout"
-        expected[f"interval{level}_4"] = control
-    metrics = tables["metrics"]
-    assert dict(metrics.select("variant", "baseline").unique().iter_rows()) == expected
-    assert metrics.select("predictor", "recipe").unique().rows() == [("mc_dropout",) * 2]
+    expected = {}
+    for recipe, base in (("mc_dropout", None), ("mc_dropout_int8", "mc_dropout")):
+        control = f"mc_dropout:deterministic:{BIG}@{recipe}"
+        first = None if base is None else f"mc_dropout:deterministic:{BIG}@{base}"
+        expected[recipe, "deterministic"] = first
+        expected[recipe, "deterministic_normalised"] = control
+        for name in ("4", "closed"):
+            expected[recipe, f"mean_{name}"] = expected[recipe, f"score_{name}"] = control
+            for level in (70, 90):
+                rule = f"interval{level}_{name}"
+                expected[recipe, f"deterministic_at_{rule}"] = None
+                rival = f"mc_dropout:deterministic_at_{rule}:{BIG}@{recipe}"
+                expected[recipe, rule] = rival
+        for measure in MEASURES:
+            expected[recipe, f"{measure}_4"] = control
+    rows = tables["metrics"].select("recipe", "variant", "baseline").unique().iter_rows()
+    assert {(recipe, variant): baseline for recipe, variant, baseline in rows} == expected
+    assert tables["metrics"]["predictor"].unique().to_list() == ["mc_dropout"]
 
 
 def test_cost_is_the_features_and_the_passes_through_the_head(tables, seeds):
     head = (FEATURES + FEATURES * HIDDEN + HIDDEN * CLASSES) / 1e9
     assert seeds[0][0].gmacs == pytest.approx(head)
-    for variant in ("deterministic", "deterministic_at_interval70"):
+    closed = 2 * head + 3 * FEATURES * HIDDEN / 1e9
+    for variant, expected in {
+        "deterministic": head,
+        "deterministic_at_interval70_4": head,
+        "mean_4": 4 * head,
+        "interval70_4": 4 * head,
+        "mutual_information_4": 4 * head,
+        "mean_closed": closed,
+        "interval90_closed": closed,
+    }.items():
         assert pick(tables["metrics"], variant=variant)["gmacs"].unique().to_list() == [
-            pytest.approx(1.8 + head, rel=1e-12)
-        ]
-    for variant in ("mean_4", "interval70_4"):
-        assert pick(tables["metrics"], variant=variant)["gmacs"].unique().to_list() == [
-            pytest.approx(1.8 + 4 * head, rel=1e-12)
-        ]
+            pytest.approx(1.8 + expected, rel=1e-12)
+        ], variant
 
 
-def test_the_deterministic_model_is_one_pass_without_dropout(tables, seeds):
-    aurcs, nlls = [], []
+@pytest.mark.parametrize("recipe", ["mc_dropout", "mc_dropout_int8"])
+def test_the_deterministic_model_is_one_pass_without_dropout(tables, seeds, recipe):
+    aurcs, nlls, normalised = [], [], []
     for head, features, labels in seeds:
-        sigmoids = mc_dropout.deterministic_probabilities(head, features)
+        own = head if recipe == "mc_dropout" else rounded_head(head)
+        sigmoids = mc_dropout.deterministic_probabilities(own, features)
         probability = sigmoids / sigmoids.sum(axis=1, keepdims=True)
         nlls.append(-np.log(probability[np.arange(50), labels]).mean())
         right = probability.argmax(axis=1) == labels
-        aurcs.append(naive.aurc(probability.max(axis=1), right))
-    assert value(tables, "deterministic", "nll")["value"] == pytest.approx(np.mean(nlls))
-    assert value(tables, "deterministic", "aurc")["value"] == pytest.approx(np.mean(aurcs))
+        aurcs.append(naive.aurc(sigmoids.max(axis=1), right))
+        normalised.append(naive.aurc(probability.max(axis=1), right))
+    for variant, metric, expected in (
+        ("deterministic", "nll", nlls),
+        ("deterministic", "aurc", aurcs),
+        ("deterministic_normalised", "aurc", normalised),
+    ):
+        found = value(tables, variant, metric, recipe)["value"]
+        assert found == pytest.approx(np.mean(expected)), variant
 
 
-def moments_of(seeds, index):
+def moments_of(seeds, index, passes=(PASSES,)):
     head, features, labels = seeds[index]
     # The job's generator: the config's seed, and a stream per seed of the benchmark.
     rng = np.random.default_rng([5, index])
-    return mc_dropout.sample_moments(head, features, PASSES, rng), labels
+    return sampled_moments(head, features, passes, rng)[PASSES].sigmoids, labels
 
 
-def test_the_mean_of_passes(tables, seeds):
-    nlls = []
+def test_the_mean_of_passes_and_what_they_converge_to(tables, seeds):
+    for variant in ("mean_4", "mean_closed"):
+        nlls = []
+        for index, (head, features, labels) in enumerate(seeds):
+            moments = moments_of(seeds, index)[0]
+            if variant == "mean_closed":
+                moments = closed_form(head, features).sigmoids
+            p = moments.mean / moments.mean.sum(axis=1, keepdims=True)
+            nlls.append(-np.log(p[np.arange(50), labels]).mean())
+        assert value(tables, variant, "nll")["value"] == pytest.approx(np.mean(nlls), rel=1e-5)
+
+
+def test_the_continuous_form_ranks_by_its_score(tables, seeds):
+    aurcs = []
     for index in range(2):
         moments, labels = moments_of(seeds, index)
-        p = moments.mean / moments.mean.sum(axis=1, keepdims=True)
-        nlls.append(-np.log(p[np.arange(50), labels]).mean())
-    assert value(tables, "mean_4", "nll")["value"] == pytest.approx(np.mean(nlls))
+        right = moments.mean.argmax(axis=1) == labels
+        aurcs.append(naive.aurc(continuous_score(moments), right))
+    assert value(tables, "score_4", "aurc")["value"] == pytest.approx(np.mean(aurcs))
+    accuracy = value(tables, "score_4", "accuracy")["value"]
+    assert accuracy == value(tables, "mean_4", "accuracy")["value"], "only the order is another"
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_uncertainties_rank_as_confidences(tables, seeds, measure):
+    aurcs = []
+    for index, (head, features, labels) in enumerate(seeds):
+        rng = np.random.default_rng([5, index])
+        passes = np.concatenate(list(sampled_logits(head, features, PASSES, rng)), axis=1)
+        uncertainty = getattr(decompose(expit(passes)), measure)
+        right = expit(passes).mean(axis=0).argmax(axis=1) == labels
+        aurcs.append(naive.aurc(np.round(-uncertainty, 12), right))
+    found = value(tables, f"{measure}_4", "aurc")["value"]
+    assert found == pytest.approx(np.mean(aurcs), abs=2e-3)
 
 
 @pytest.mark.parametrize("level", [0.7, 0.9])
 def test_the_rule_against_the_deterministic_model_at_the_same_coverage(tables, seeds, level):
-    shares, accuracies, matched = [], [], []
+    shares, accuracies, matched, missed, ignored = [], [], [], [], []
     for index, (head, features, labels) in enumerate(seeds):
         accepted, answer = mc_dropout.interval_rule(moments_of(seeds, index)[0], level)
         assert 0 < accepted.sum() < 50
         shares.append(accepted.mean())
         accuracies.append(np.mean(answer[accepted] == labels[accepted]))
-        certain = mc_dropout.as_prediction(mc_dropout.deterministic_probabilities(head, features))
-        own = sample_statistics(certain.logits, labels)
-        errors = naive.expected_errors(own.confidence, own.correct)
+        sigmoids = mc_dropout.deterministic_probabilities(head, features)
+        right = sigmoids.argmax(axis=1) == labels
+        missed.append((~right)[~accepted].mean())
+        ignored.append((~accepted)[right].mean())
+        errors = naive.expected_errors(sigmoids.max(axis=1), right)
         matched.append(1 - errors[accepted.sum() - 1] / accepted.sum())
-    suffix = f"interval{round(100 * level)}"
-    for variant, expected in ((f"{suffix}_4", accuracies), (f"deterministic_at_{suffix}", matched)):
+    rule = f"interval{round(100 * level)}_4"
+    for variant, expected in ((rule, accuracies), (f"deterministic_at_{rule}", matched)):
         assert value(tables, variant, "coverage")["value"] == pytest.approx(np.mean(shares))
         found = value(tables, variant, "selective_accuracy")
         assert found["value"] == pytest.approx(np.mean(expected))
-    ours = value(tables, f"{suffix}_4", "selective_accuracy")
+        kept = value(tables, variant, "kept_error")
+        assert kept["value"] == pytest.approx(1 - np.mean(expected))
+    # With one answer each, as the control has, micro-F1 is accuracy.
+    control = value(tables, f"deterministic_at_{rule}", "kept_micro_f1")
+    assert control["value"] == pytest.approx(np.mean(matched))
+    wrong = value(tables, rule, "misclassified_ignored")
+    assert wrong["value"] == pytest.approx(np.mean(missed))
+    assert value(tables, rule, "false_ignore_rate")["value"] == pytest.approx(np.mean(ignored))
+    ours = value(tables, rule, "selective_accuracy")
     assert ours["delta"] == pytest.approx(np.mean(accuracies) - np.mean(matched))
-    coverage = value(tables, f"{suffix}_4", "coverage")
-    assert (coverage["delta"], coverage["delta_low"], coverage["delta_high"]) == (0, 0, 0)
+    coverage = value(tables, rule, "coverage")
+    for name in ("delta", "delta_low", "delta_high"):
+        assert coverage[name] == pytest.approx(0, abs=1e-12)
 
 
-def test_a_resample_of_the_rule_is_that_of_repeated_rows():
-    rng = np.random.default_rng(0)
-    accepted, correct = rng.random((2, 12)) < 0.6
-    weights = rng.integers(0, 3, (5, 12)).astype(np.uint8)
-    (logits, _), labels = make_models(0, n=12)
-    statistics = Prediction(logits).statistics(labels)
-    found = kept_values(accepted, correct, weights)
-    matched = matched_values(statistics, found, weights)
-    for b in range(5):
-        rows = np.repeat(np.arange(12), weights[b])
-        kept = rows[accepted[rows]]
-        assert found["coverage"][b] == pytest.approx(len(kept) / len(rows))
-        assert found["selective_accuracy"][b] == pytest.approx(correct[kept].mean())
-        errors = naive.expected_errors(statistics.confidence[rows], statistics.correct[rows])
-        assert matched["selective_accuracy"][b] == pytest.approx(
-            1 - errors[len(kept) - 1] / len(kept)
-        )
-        assert matched["coverage"][b] == found["coverage"][b]
+def test_curves_say_what_settings_do_and_whether_passes_are_normal(tables, seeds):
+    curves = tables["curves"].filter(pl.col("recipe") == "mc_dropout")
+    shares = []
+    for index in range(2):
+        moments, _ = moments_of(seeds, index)
+        shares.append(mc_dropout.interval_rule(moments, 0.7, 0.5)[0].mean())
+    at = pick(curves, variant="interval70_4", curve="coverage_by_threshold")
+    assert at.filter(pl.col("x") == 0.5)["y"].item() == pytest.approx(np.mean(shares))
+    trained = pick(curves, variant="interval70_closed", curve="coverage_by_dropout")
+    closed = value(tables, "interval70_closed", "coverage")["value"]
+    assert trained.filter(pl.col("x") == 1)["y"].item() == pytest.approx(closed)
+    for variant in ("logit", "sigmoid"):
+        own = pick(curves, variant=variant, curve="normal_share")
+        assert own["x"].to_list() == [0, 1, 3]
+        assert own["y"].is_between(0, 1).all()
+    assert len(pick(curves, variant="logit", curve="normal_share_by_class")) == CLASSES
+
+
+def test_examples_are_what_the_rule_does_to_one_sample_of_each_class(tables, made, checkpoints):
+    examples = tables["examples"]
+    ids = examples.filter(pl.col("corruption").is_null())["sample_id"].to_list()
+    assert len(ids) == CLASSES
+    assert examples.filter(pl.col("corruption").is_null())["label"].n_unique() == CLASSES
+    worst = {("fog", 3), ("snow", 3)}
+    cells = {(None, None), *worst}
+    keys = examples.select("corruption", "severity", "sample_id").rows()
+    assert set(keys) == {(*cell, sample) for cell in cells for sample in ids}
+    accepted = examples.filter("accepted")
+    # Wholly above the threshold, or the only class that straddles it.
+    assert (accepted["high"] >= 0.5).all()
+    head = rounded_head(mc_dropout.load_head(checkpoints[0]))
+    clean = read_logits(made.logits(BIG)["test"][0])
+    certain = mc_dropout.deterministic_probabilities(head, clean.features).argmax(axis=1)
+    answers = dict(zip(clean.sample_ids, certain.tolist(), strict=True))
+    for own in examples.filter(pl.col("corruption").is_null()).iter_rows(named=True):
+        assert own["deterministic"] == answers[own["sample_id"]]
+
+
+def test_without_quantised_logits_there_are_float_rows_only(made, checkpoints, tables):
+    metrics = made.mc_dropout(checkpoints, passes=[PASSES], recipes=["mc_dropout"])["metrics"]
+    assert metrics.equals(tables["metrics"].filter(pl.col("recipe") == "mc_dropout"))
 
 
 def test_a_rule_that_accepts_nothing_leaves_a_note(made, tmp_path):
     heads = [save_head(tmp_path / f"{seed}", seed, output_bias=-6000.0) for seed in made.seeds]
     metrics = made.mc_dropout(heads)["metrics"]
-    for variant in ("interval70_4", "deterministic_at_interval70"):
-        found = row(metrics, variant=variant, split="test", metric="selective_accuracy")
+    for variant in ("interval70_4", "deterministic_at_interval70_4"):
+        place = {"variant": variant, "split": "test", "recipe": "mc_dropout"}
+        found = row(metrics, **place, metric="selective_accuracy")
         assert np.isnan(found["value"])
         assert found["note"] == "undefined for a seed: the rule accepts no sample"
-        assert row(metrics, variant=variant, split="test", metric="coverage")["value"] == 0
+        assert row(metrics, **place, metric="coverage")["value"] == 0
     assert_every_nan_is_explained(metrics)
 
 
 def test_every_nan_is_explained(tables):
     assert_every_nan_is_explained(tables["metrics"])
     assert len(tables["fits"]) == 0
-    assert set(tables["curves"]["variant"]) == {"deterministic", "mean_4"}
+    scored = pick(tables["curves"], curve="risk_coverage")["variant"].unique()
+    assert {"deterministic", "mean_4", "score_closed", "variation_ratio_4"} <= set(scored)
 
 
 def test_checkpoints_are_told_apart_by_their_own_seed(made, checkpoints, tables):
-    again = made.mc_dropout(checkpoints[::-1], passes=PASSES)
+    again = made.mc_dropout(checkpoints[::-1], passes=[PASSES])
     assert again["metrics"].equals(tables["metrics"])
 
 
@@ -204,10 +292,10 @@ def test_caches_without_features_or_with_others_are_refused(benchmark_of, checkp
 
 def test_permuting_rows_changes_nothing(benchmark_of, checkpoints, tables):
     made = benchmark_of(features=FEATURES).permute().write()
-    assert made.mc_dropout(checkpoints, passes=PASSES)["metrics"].equals(tables["metrics"])
+    assert made.mc_dropout(checkpoints, passes=[PASSES])["metrics"].equals(tables["metrics"])
 
 
 def test_more_passes_cost_more_and_are_named(made, checkpoints):
-    metrics = made.mc_dropout(checkpoints, passes=9)["metrics"]
+    metrics = made.mc_dropout(checkpoints, passes=[9])["metrics"]
     assert "mean_9" in set(metrics["variant"])
     assert metrics.filter(pl.col("variant") == "mean_4").is_empty()

@@ -112,14 +112,30 @@ def _predictors(models, costs, seeds, mc_dropout) -> Iterator[dict]:
             metrics = () if variant == "ideal" else _WHOLE_CURVE
             yield entry(predictor, variant, large, small, None, control, metrics=metrics)
     if mc_dropout:
-        more = {"recipe": "mc_dropout"}
         for model, cost in costs.items():
-            control = f"mc_dropout:deterministic:{model}"
-            yield entry("mc_dropout", "deterministic", model, None, cost, **more)
-            yield entry("mc_dropout", "mean_30", model, None, 1.2 * cost, control, **more)
-            control = f"mc_dropout:deterministic_at_interval70:{model}"
-            more_rule = more | {"metrics": ("selective_accuracy", "coverage")}
-            yield entry("mc_dropout", "interval70_30", model, None, cost, control, **more_rule)
+            for recipe in ("mc_dropout", "mc_dropout_int8"):
+                yield from _dropout(entry, model, recipe, cost)
+
+
+def _dropout(entry, model, recipe, cost) -> Iterator[dict]:
+    """Give what MC dropout adds for one network: fewer estimators than there are."""
+    more = {"recipe": recipe}
+    float_control = f"mc_dropout:deterministic:{model}@mc_dropout"
+    first = None if recipe == "mc_dropout" else float_control
+    control = f"mc_dropout:deterministic:{model}@{recipe}"
+    yield entry("mc_dropout", "deterministic", model, None, cost, first, **more)
+    more_rule = more | {"metrics": ("coverage", "selective_accuracy", "kept_error")}
+    for name in ("20", "30", "closed"):
+        for variant in (f"mean_{name}", f"score_{name}"):
+            yield entry("mc_dropout", variant, model, None, 1.2 * cost, control, **more)
+        for level in (70, 90):
+            rule = f"interval{level}_{name}"
+            rival = f"deterministic_at_{rule}"
+            yield entry("mc_dropout", rival, model, None, cost, **more_rule)
+            baseline = f"mc_dropout:{rival}:{model}@{recipe}"
+            yield entry("mc_dropout", rule, model, None, cost, baseline, **more_rule)
+    for variant in ("logit", "sigmoid"):
+        yield entry("mc_dropout", variant, model, None, cost, **more | {"metrics": ()})
 
 
 def _sweep(predictors: Sequence[dict], small: str, large: str) -> Iterator[dict]:
@@ -213,11 +229,27 @@ def _confidence_curves(place: dict, rng) -> Iterator[dict]:
         yield place | {"curve": "density_wrong", "x": x, "y": 6 * x * (1 - x)}
 
 
+def _dropout_curves(variant: str, place: dict, rng) -> Iterator[dict]:
+    """Give what settings do, and shares of normal passes."""
+    if variant in ("logit", "sigmoid"):
+        for x in range(6):
+            yield place | {"curve": "normal_share", "x": x, "y": rng.uniform(0.3, 1)}
+            yield place | {"curve": "normal_share_by_class", "x": x, "y": rng.uniform(0.3, 1)}
+    if not variant.startswith("interval"):
+        return
+    setting = "dropout" if variant.endswith("closed") else "threshold"
+    for x in (0.25, 0.5, 0.75):
+        for measure in ("coverage", "kept_accuracy", "top_width"):
+            yield place | {"curve": f"{measure}_by_{setting}", "x": x, "y": rng.uniform(0.5, 1)}
+
+
 def _curves(entry: dict, rng) -> Iterator[dict]:
     place = {"benchmark": "b", "dataset": DATASET, "split": "test"}
     place |= {key: entry[key] for key in ("predictor", "variant", "large", "small", "recipe")}
     if entry["variant"].endswith("_vs_untuned"):
         return
+    if entry["predictor"] == "mc_dropout":
+        yield from _dropout_curves(entry["variant"], place, rng)
     if entry["predictor"] == "single":
         yield from _confidence_curves(place, rng)
     if "aurc" in entry["metrics"]:

@@ -48,6 +48,7 @@ def collect(made, tmp_path):
             "findings": tmp_path / name / "findings.csv",
             "budgets": tmp_path / name / "budgets.csv",
             "promises": tmp_path / name / "promises.csv",
+            "quantisation": tmp_path / name / "quantisation.csv",
             "summary": tmp_path / name / "summary.txt",
         }
         tables = {
@@ -110,6 +111,12 @@ def test_promises_are_of_all_thresholds(collect):
     assert len(promises) == 2 * 3 * 2 * 2
     assert set(promises["split"]) == {"test", "shift"}
     assert promises["kept"].null_count() == 0
+
+
+def test_without_a_quantised_network_its_table_is_a_header(collect):
+    table = pl.read_csv(collect()["quantisation"])
+    assert table.is_empty()
+    assert {"size_ratio", "worst_layer", "int8_accuracy"} < set(table.columns)
 
 
 def test_a_sweep_joins_the_board(made, collect):

@@ -159,6 +159,8 @@ def test_words():
     assert method_name("cascade", "max_softmax_vs_untuned") == "Cascade"
     assert method_name("cascade", "entropy_scaled") == "Cascade, temperature-scaled entropy gate"
     assert method_name("mc_dropout", "interval70_30") == "MC dropout, 70 % interval, 30 passes"
+    assert method_name("mc_dropout", "score_closed") == "MC dropout, interval score, closed form"
+    assert method_name("mc_dropout", "mutual_information_9").endswith("information, 9 passes")
     assert method_name("new_kind", "some_variant") == "new kind, some variant"
     assert in_sentence("AURC") == "AURC"
     assert in_sentence("Duo cascade") == "duo cascade"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sidekick.errors import SidekickError
-from sidekick.leaderboard import FIGURES, GATEKEEPER_FIGURES
+from sidekick.leaderboard import FIGURES, GATEKEEPER_FIGURES, MC_DROPOUT_FIGURES
 from sidekick.leaderboard.figures import DRAW
 from sidekick.leaderboard.plot import plot_leaderboard
 from unit.leaderboard.boards import DATASET, board_tables, write_board
@@ -28,7 +28,7 @@ def drawn(tmp_path_factory):
 
 
 def test_all_figures_have_a_module():
-    assert tuple(DRAW) == (*FIGURES, *GATEKEEPER_FIGURES)
+    assert tuple(DRAW) == (*FIGURES, *GATEKEEPER_FIGURES, *MC_DROPOUT_FIGURES)
 
 
 def test_every_figure_is_written_in_both_formats(drawn):

@@ -2,7 +2,6 @@ import itertools
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,9 @@ from scipy.special import erfinv, expit
 
 from sidekick.errors import SidekickError
 from sidekick.methods import mc_dropout
-from sidekick.methods.mc_dropout import Head, PassMoments, interval_rule, load_head, sample_moments
+from sidekick.methods.dropout_sampling import sampled_moments
+from sidekick.methods.mc_dropout import Head, PassMoments, interval_rule, load_head
+from sidekick.methods.prediction import from_sigmoids
 from sidekick.models.checkpoints import Description, save_checkpoint
 from sidekick.models.create import create_model
 from sidekick.models.mc_dropout_head import MCDropoutClassifier, MCDropoutHead
@@ -77,48 +78,6 @@ def features():
     return np.random.default_rng(5).normal(size=(4, 3))
 
 
-@pytest.mark.parametrize("dropout", [(0.2, 0.4), (0.0, 0.5), (0.5, 0.0)])
-def test_moments_converge_to_those_over_all_masks(features, dropout):
-    head = make_head(1, dropout=dropout)
-    moments = sample_moments(head, features, 20000, np.random.default_rng(0))
-    mean, std = exact_moments(head, features)
-    assert std.max() > 0.05
-    # Five standard errors of the mean; for the deviation, which is less normal, more generous.
-    np.testing.assert_allclose(moments.mean, mean, atol=5 * std.max() / np.sqrt(20000))
-    np.testing.assert_allclose(moments.std, std, rtol=0.05, atol=0.003)
-
-
-def test_moments_are_those_of_a_plain_loop(features):
-    """The same masks, pass by pass, unit by unit; deviation of the population (ddof 0)."""
-    head = make_head(2)
-    moments = sample_moments(head, features, 7, np.random.default_rng(3))
-    rng = np.random.default_rng(3)
-    passes = []
-    for _ in range(7):
-        first, second = (rng.random((4, 3), dtype=np.float32) >= rate for rate in head.dropout)
-        passes.append([one_pass(head, *row) for row in zip(features, first, second, strict=True)])
-    np.testing.assert_allclose(moments.mean, np.mean(passes, axis=0), atol=1e-5)
-    np.testing.assert_allclose(moments.std, np.std(passes, axis=0, ddof=0), atol=1e-5)
-
-
-def test_blocks_of_rows_change_the_masks_only(monkeypatch):
-    head = make_head(3)
-    features = np.random.default_rng(0).normal(size=(50, 3))
-    whole = sample_moments(head, features, 500, np.random.default_rng(0))
-    monkeypatch.setattr(mc_dropout, "_BLOCK_ELEMENTS", 12)
-    parts = sample_moments(head, features, 500, np.random.default_rng(0))
-    assert np.abs(whole.mean - parts.mean).max() > 0
-    np.testing.assert_allclose(parts.mean, whole.mean, atol=0.1)
-    np.testing.assert_allclose(parts.std, whole.std, atol=0.1)
-
-
-def test_samples_have_masks_of_their_own():
-    head = make_head(4)
-    same = np.tile([[0.3, -0.2, 0.9]], (50, 1))
-    moments = sample_moments(head, same, 2, np.random.default_rng(0))
-    assert len(np.unique(moments.mean[:, 0])) > 10
-
-
 @pytest.mark.parametrize("position", [0, 1])
 def test_as_both_rates_vanish_the_passes_become_the_deterministic_one(features, position):
     certain = mc_dropout.deterministic_probabilities(make_head(5), features)
@@ -129,33 +88,13 @@ def test_as_both_rates_vanish_the_passes_become_the_deterministic_one(features, 
         np.testing.assert_array_equal(
             mc_dropout.deterministic_probabilities(head, features), certain
         )
-        moments = sample_moments(head, features, 300, np.random.default_rng(0))
+        moments = sampled_moments(head, features, [300], np.random.default_rng(0))[300].sigmoids
         errors.append(np.abs(moments.mean - certain).max())
         spreads.append(moments.std.max())
     assert spreads == sorted(spreads, reverse=True)
     assert errors[0] > errors[2] > errors[3]
     assert errors[3] < 1e-6
     assert spreads[3] < 1e-6
-
-
-def test_seeds_decide(features):
-    head = make_head(6)
-    one, same, other = (
-        sample_moments(head, features, 5, np.random.default_rng(seed)).mean for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(one, same)
-    assert (one != other).any()
-
-
-@pytest.mark.parametrize("passes", [-1, 0, 1])
-def test_fewer_than_two_passes_are_refused(features, passes):
-    with pytest.raises(SidekickError, match=f"passes: {passes}; at least 2"):
-        sample_moments(make_head(), features, passes, np.random.default_rng(0))
-
-
-def test_no_rows_are_no_problem():
-    moments = sample_moments(make_head(), np.empty((0, 3)), 3, np.random.default_rng(0))
-    assert moments.mean.shape == (0, 2)
 
 
 def test_cost_of_a_pass():
@@ -165,12 +104,12 @@ def test_cost_of_a_pass():
 
 def test_prediction_is_the_normalised_sigmoids():
     sigmoids = np.array([[0.9, 0.3, 0.3], [1e-5, 2e-5, 1e-5]])
-    prediction = mc_dropout.as_prediction(sigmoids)
+    prediction = from_sigmoids(sigmoids)
     statistics = prediction.statistics(np.array([0, 0]))
     np.testing.assert_allclose(statistics.probability, [0.6, 0.5])
     np.testing.assert_allclose(statistics.nll, -np.log([0.6, 0.25]))
     # Sigmoids that underflow are improbable, not impossible.
-    assert np.isfinite(mc_dropout.as_prediction(np.array([[0.5, 0.0]])).logits).all()
+    assert np.isfinite(from_sigmoids(np.array([[0.5, 0.0]])).logits).all()
 
 
 # ------------------------------------------------------------------------------ interval rule
@@ -299,9 +238,8 @@ def test_passes_have_the_distribution_of_torchs(checkpoint, network):
     with torch.no_grad():
         passes = np.stack([network.head(features).sigmoid().numpy() for _ in range(4000)])
     network.eval()
-    moments = sample_moments(
-        load_head(checkpoint), features.numpy(), 4000, np.random.default_rng(0)
-    )
+    rng = np.random.default_rng(0)
+    moments = sampled_moments(load_head(checkpoint), features.numpy(), [4000], rng)[4000].sigmoids
     assert passes.std(axis=0).min() > 0.01
     np.testing.assert_allclose(moments.mean, passes.mean(axis=0), atol=0.03)
     np.testing.assert_allclose(moments.std, passes.std(axis=0), rtol=0.08)
@@ -400,11 +338,3 @@ def test_truncated_and_missing_and_foreign_checkpoints_are_refused(checkpoint):
     checkpoint.unlink()
     with pytest.raises(SidekickError, match="seed4"):
         load_head(checkpoint)
-
-
-def test_single_precision_of_the_passes_is_enough(features):
-    head = make_head(7)
-    wide = replace(head.astype(np.float32), dropout=(0.0, 1e-9))
-    moments = sample_moments(wide, features, 2, np.random.default_rng(0))
-    certain = mc_dropout.deterministic_probabilities(head, features)
-    np.testing.assert_allclose(moments.mean, certain, atol=1e-6)

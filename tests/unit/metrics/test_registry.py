@@ -21,6 +21,11 @@ BOARD_ORDER = [
     "deferral_gain_area",
     "coverage",
     "selective_accuracy",
+    "kept_error",
+    "kept_micro_f1",
+    "kept_macro_f1",
+    "misclassified_ignored",
+    "false_ignore_rate",
     "accuracy_budget_25",
     "accuracy_budget_50",
     "accuracy_budget_75",
@@ -39,7 +44,10 @@ def test_entries():
         assert metric.description.endswith(".")
     assert len({metric.label for metric in METRICS.values()}) == len(METRICS)
     lower = {name for name, metric in METRICS.items() if not metric.higher_is_better}
-    assert lower == {"nll", "brier", "ece", "aurc", "e_aurc", "augrc", "overlap"}
+    assert lower == {"nll", "brier", "ece", "aurc", "e_aurc", "augrc", "overlap"} | {
+        "kept_error",
+        "false_ignore_rate",
+    }
 
 
 def test_every_metric_of_one_predictor_is_registered_in_board_order():

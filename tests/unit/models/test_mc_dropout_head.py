@@ -66,6 +66,23 @@ def test_the_backbone_stays_frozen(classifier):
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+def test_a_tuned_backbone_is_trained_along(classifier):
+    tuned = MCDropoutClassifier(classifier.backbone, classifier.head, tuned=True)
+    before = {name: value.clone() for name, value in tuned.backbone.state_dict().items()}
+    tuned.train()
+    assert all(module.training for module in tuned.modules())
+    tuned(torch.rand(4, 3, 32, 32)).sum().backward()
+    unused = {id(parameter) for parameter in tuned.backbone.get_classifier().parameters()}
+    assert all((p.grad is None) == (id(p) in unused) for p in tuned.parameters())
+    after = tuned.backbone.state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert moved == {name for name in before if "running" in name or "num_batches" in name}
+    tuned.eval()
+    assert not any(module.training for module in tuned.modules())
+    with torch.no_grad():
+        assert not tuned.pooled_features(torch.rand(1, 3, 32, 32)).requires_grad
+
+
 def test_features_and_normalisation_are_the_backbones(classifier):
     images = torch.rand(2, 3, 32, 32)
     classifier.eval()

@@ -115,14 +115,24 @@ def test_the_state_does_not_grow(train, monkeypatch):
     assert max(sizes) - min(sizes) < 10_000
 
 
-def test_an_interrupted_head_ends_with_the_same_bytes(train, train_head, interrupt):
-    checkpoint = train()
-    expected = outcome(train_head(checkpoint, "whole"))
+TUNED = {"backbone": "tuned", "backbone_learning_rate": 0.001}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "is_started"),
+    [({}, True), (TUNED, True), (TUNED | {"start": ENTRY}, False)],
+    ids=["frozen", "tuned", "from its entry"],
+)
+def test_an_interrupted_head_ends_with_the_same_bytes(
+    train, train_head, interrupt, recipe, is_started
+):
+    checkpoint = train() if is_started else None
+    expected = outcome(train_head(checkpoint, "whole", recipe))
     interrupt(2)
     with pytest.raises(Killed):
-        train_head(checkpoint, "broken")
+        train_head(checkpoint, "broken", recipe)
     interrupt.disarm()
-    assert outcome(train_head(checkpoint, "broken")) == expected
+    assert outcome(train_head(checkpoint, "broken", recipe)) == expected
 
 
 def test_a_killed_process_ends_with_the_same_bytes(train, tmp_path):

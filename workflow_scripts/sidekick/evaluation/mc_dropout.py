@@ -1,17 +1,20 @@
-"""Evaluate Monte-Carlo dropout: the mean of N passes and the accept/ignore rule."""
+"""Evaluate Monte-Carlo dropout: its estimators and the accept/ignore rule, in float32 and int8."""
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from sidekick.artifacts import read_json
+from sidekick.artifacts import read_json, write_table
 from sidekick.errors import SidekickError
-from sidekick.evaluation.curves import top_share_mean
 from sidekick.evaluation.identity import Identity
+from sidekick.evaluation.mc_dropout_curves import add_curves
+from sidekick.evaluation.mc_dropout_examples import EXAMPLES_SCHEMA, example_rows
+from sidekick.evaluation.mc_dropout_rows import Costs, Network, network_candidates
 from sidekick.evaluation.run import Candidate, Evaluation, Settings, as_list
+from sidekick.evaluation.tables import to_table
 from sidekick.logit_cache import CachedLogits
 from sidekick.methods import mc_dropout
-from sidekick.metrics import weighted_mean
+from sidekick.methods.mc_dropout import Head
+from sidekick.quantisation.rounding import rounded_head
+from sidekick.recipe_names import MC_DROPOUT, MC_DROPOUT_INT8
 
 
 def evaluate_mc_dropout(
@@ -20,87 +23,73 @@ def evaluate_mc_dropout(
     checkpoints: Sequence[str],
     flops: str,
     seeds: Sequence[int],
-    passes: int,
+    passes: Sequence[int],
     levels: Sequence[float],
     evaluation: Mapping,
     facts: Mapping[str, str],
     metrics: str,
     curves: str,
     fits: str,
+    examples: str,
 ) -> None:
     """Write the rows of one model's MC-dropout predictors.
 
     Parameters
     ----------
     logits
-        `val`, `test` and `shift` to the `mc_dropout` recipe's caches (with features), per seed.
+        `val`, `test` and `shift` to the caches (with features) of the recipe `mc_dropout`, and of
+        `mc_dropout_int8` if the network was quantised, per seed.
     checkpoints
-        The recipe's checkpoints, of which only the heads are read.
+        The recipe's checkpoints, of which only the heads are read. Those of quantised networks
+        are their roundings.
     flops
         The model's FLOPs file.
     seeds, passes, levels, evaluation, facts
         From the config; `facts` names the model.
-    metrics, curves, fits
-        The Parquet files to write.
+    metrics, curves, fits, examples
+        The Parquet files to write; the last as `sidekick.evaluation.mc_dropout_examples` says, of
+        the last network with the most passes and the lowest level.
+
+    Raises
+    ------
+    SidekickError
+        If caches or checkpoints are missing, damaged, or do not belong together.
     """
-    model = facts["model"]
     paths = {split: as_list(files) for split, files in logits.items()}
-    job = Evaluation(paths, seeds, Settings(**evaluation), facts)
+    job = Evaluation(paths, seeds, Settings(**evaluation), facts, by="recipe")
     heads = _load_heads(as_list(checkpoints), job)
     feature_gmacs = read_json(flops)["feature_gmacs"]
-    one_pass = feature_gmacs + heads[0].gmacs
-    all_passes = feature_gmacs + passes * heads[0].gmacs
+    networks = [
+        Network(facts["model"], MC_DROPOUT, heads, Costs(feature_gmacs, heads[0]), None),
+    ]
+    if MC_DROPOUT_INT8 in job.keys:
+        rounded = [rounded_head(head) for head in heads]
+        costs = Costs(feature_gmacs, heads[0])
+        networks.append(Network(facts["model"], MC_DROPOUT_INT8, rounded, costs, networks[0]))
 
-    def identity(variant: str) -> Identity:
-        return Identity("mc_dropout", variant, model, None, "mc_dropout")
-
-    control = identity("deterministic")
-
-    def predict(_, cells: Sequence[Mapping[str, CachedLogits]], weights):
-        own = [cell[model] for cell in cells]
-        certain = [
-            mc_dropout.deterministic_probabilities(head, cache.features)
-            for head, cache in zip(heads, own, strict=True)
-        ]
-        moments = [
-            mc_dropout.sample_moments(head, cache.features, passes, job.rng(index))
-            for index, (head, cache) in enumerate(zip(heads, own, strict=True))
-        ]
-        deterministic = [mc_dropout.as_prediction(p) for p in certain]
-        mean = [mc_dropout.as_prediction(m.mean) for m in moments]
-        candidates = {
-            control: Candidate(deterministic, one_pass),
-            identity(f"mean_{passes}"): Candidate(mean, all_passes, baseline=control),
-        }
-        labels = [cache.labels for cache in own]
-        for level in levels:
-            rule = [mc_dropout.interval_rule(m, level) for m in moments]
-            kept = [
-                kept_values(accepted, answer == y, w)
-                for (accepted, answer), y, w in zip(rule, labels, weights, strict=True)
-            ]
-            matched = [
-                matched_values(prediction.statistics(y), values, w)
-                for prediction, y, values, w in zip(
-                    deterministic, labels, kept, weights, strict=True
-                )
-            ]
-            notes = {}
-            if not all(accepted.any() for accepted, _ in rule):
-                notes["selective_accuracy"] = "undefined for a seed: the rule accepts no sample"
-            suffix = f"interval{round(100 * level)}"
-            rival = identity(f"deterministic_at_{suffix}")
-            candidates[rival] = Candidate([], one_pass, values=matched, notes=notes)
-            candidates[identity(f"{suffix}_{passes}")] = Candidate(
-                [], all_passes, baseline=rival, values=kept, notes=notes
-            )
+    def predict(
+        _: str, cells: Sequence[Mapping[str, CachedLogits]], weights
+    ) -> dict[Identity, Candidate]:
+        candidates: dict[Identity, Candidate] = {}
+        for network in networks:
+            own = [cell[network.recipe] for cell in cells]
+            # The same masks for all networks, so that they differ by what was quantised.
+            rngs = [job.rng(index) for index in range(len(own))]
+            candidates |= network_candidates(network, own, weights, passes, levels, rngs)
         return candidates
 
-    job.run([model], predict)
+    job.run(job.keys, predict)
+    for network in networks:
+        add_curves(job, network, passes, levels)
     job.write(metrics, curves, fits)
+    most, level = max(passes), min(levels)
+    rows = list(example_rows(job, networks[-1], most, level))
+    own = {"model": facts["model"], "recipe": networks[-1].recipe, "seed": job.seeds[0]}
+    own |= {**job.facts, "passes": most, "level": level}
+    write_table(to_table(rows, EXAMPLES_SCHEMA), examples, own)
 
 
-def _load_heads(checkpoints: Sequence[str], job: Evaluation) -> list[mc_dropout.Head]:
+def _load_heads(checkpoints: Sequence[str], job: Evaluation) -> list[Head]:
     """Read the seeds' heads and refuse caches whose features they cannot read."""
     by_seed = {head.seed: head for head in map(mc_dropout.load_head, checkpoints)}
     missing = sorted(set(job.seeds) - set(by_seed))
@@ -117,22 +106,3 @@ def _load_heads(checkpoints: Sequence[str], job: Evaluation) -> list[mc_dropout.
                         f"{head.seed} reads {len(head.scale)}"
                     )
     return heads
-
-
-def kept_values(
-    accepted: np.ndarray, correct: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Give coverage and accuracy of what the rule keeps, per resample; NaN if it keeps nothing."""
-    share = weighted_mean(accepted, weights)
-    hits = weighted_mean(accepted & correct, weights)
-    accuracy = np.divide(hits, share, out=np.full_like(hits, np.nan), where=share > 0)
-    return {"coverage": share, "selective_accuracy": accuracy}
-
-
-def matched_values(statistics, kept: Mapping[str, np.ndarray], weights: np.ndarray):
-    """Give the deterministic model's accuracy on its surest samples, as many as the rule keeps."""
-    share = kept["coverage"]
-    accuracy = top_share_mean(
-        statistics.confidence, statistics.correct * 1.0, weights, share[:, None]
-    )[:, 0]
-    return {"coverage": share, "selective_accuracy": np.where(share > 0, accuracy, np.nan)}

@@ -136,7 +136,7 @@ class Evaluation:
             self.hold(split, self.keys[:1] if lazily else self.keys)
         # A dataset may come without a shift set; its caches then have no rows.
         self._splits = [
-            split for split in SPLITS if any(len(_any(seed)) for seed in self.caches[split])
+            split for split in SPLITS if any(len(_any(seed)) for seed in self.caches.get(split, []))
         ]
         self._resamplers = {split: self._resampler(split) for split in self._splits}
         self._rows = {split: self._weights(split) for split in self._splits}

@@ -17,3 +17,6 @@ FIGURES = (
 
 GATEKEEPER_FIGURES = ("gatekeeper_alpha", "gatekeeper_confidence", "gatekeeper_deferral")
 """The figures of datasets on which a model is gatekept, after the others."""
+
+MC_DROPOUT_FIGURES = ("mc_dropout_rejection", "mc_dropout_sensitivity", "mc_dropout_normality")
+"""The figures of datasets on which a model has an MC-dropout head, after the others."""

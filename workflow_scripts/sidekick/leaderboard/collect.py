@@ -11,6 +11,7 @@ from sidekick.errors import SidekickError
 from sidekick.leaderboard.budgets import what_budgets_buy
 from sidekick.leaderboard.findings import summarise_comparisons
 from sidekick.leaderboard.promises import what_promises_brought
+from sidekick.leaderboard.quantisation import what_quantisation_costs
 from sidekick.leaderboard.summary import write_summary
 
 # What identifies a row; the board is sorted by these, so it never depends on the order of jobs.
@@ -38,6 +39,8 @@ def collect_leaderboard(
     models: Sequence[str],
     benchmark: str,
     outputs: Mapping[str, str],
+    quantisation_reports: Sequence[str] = (),
+    quantisation_errors: Sequence[str] = (),
 ) -> None:
     """Write the leaderboard, its wide form, curves, fits, what follows from them, and the summary.
 
@@ -52,7 +55,10 @@ def collect_leaderboard(
         Its name.
     outputs
         Where to write the `leaderboard` and its `curves` (Parquet), its `wide` form, the `fits`,
-        `findings`, `budgets` and `promises` (CSV) and the `summary` (text).
+        `findings`, `budgets`, `promises` and `quantisation` (CSV) and the `summary` (text).
+    quantisation_reports, quantisation_errors
+        What the quantisation jobs say of each network, in the same order: see
+        `what_quantisation_costs`.
 
     Raises
     ------
@@ -85,6 +91,8 @@ def collect_leaderboard(
     _write_csv(summarise_comparisons(board), outputs["findings"])
     _write_csv(what_budgets_buy(board, fitted), outputs["budgets"])
     _write_csv(what_promises_brought(board, fitted), outputs["promises"])
+    costs = what_quantisation_costs(board, quantisation_reports, quantisation_errors)
+    _write_csv(costs, outputs["quantisation"])
     write_summary(board, models, outputs["summary"])
 
 

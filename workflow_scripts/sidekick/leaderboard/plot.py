@@ -45,7 +45,7 @@ def plot_leaderboard(
         The board's tables: Parquet, Parquet and CSV.
     outputs
         Paths `…/{dataset}/{figure}.{format}` with a figure of `sidekick.leaderboard.FIGURES` or
-        `GATEKEEPER_FIGURES` and the format `svg` or `png`.
+        `GATEKEEPER_FIGURES` or `MC_DROPOUT_FIGURES` and the format `svg` or `png`.
     level
         Coverage of the intervals in the tables, to say so in the figures.
 
@@ -69,7 +69,7 @@ def plot_leaderboard(
                 boards[dataset] = _board(dataset, metrics, points, fitted, level, leaderboard)
             drawing = DRAW[figure](boards[dataset])
             for path in paths:
-                _save(drawing, path)
+                save_drawing(drawing, path)
 
 
 def _board(
@@ -86,7 +86,8 @@ def _board(
     return Board(dataset, own, *others, level)
 
 
-def _save(drawing: Drawing, path: Path) -> None:
+def save_drawing(drawing: Drawing, path: Path) -> None:
+    """Save a figure as `svg` or `png`, the same bytes whenever it is drawn again."""
     # No date and no version of matplotlib in the file: the same board gives the same bytes.
     kind = path.suffix.removeprefix(".")
     stamps = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}

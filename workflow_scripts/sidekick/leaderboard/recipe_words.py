@@ -2,13 +2,22 @@
 
 import re
 
-from sidekick.recipe_names import BASE_RECIPES, CE_CONTROL, GATEKEEPER_CHOSEN, TRIAL_ENSEMBLE
+from sidekick.recipe_names import (
+    BASE_RECIPES,
+    CE_CONTROL,
+    GATEKEEPER_CHOSEN,
+    MC_DROPOUT,
+    MC_DROPOUT_INT8,
+    TRIAL_ENSEMBLE,
+)
 
 _WORDS = {
     "distill": "distilled",
     "soup_uniform": "uniform soup",
     "soup_greedy": "greedy soup",
     TRIAL_ENSEMBLE: "best trials",
+    MC_DROPOUT: "float32",
+    MC_DROPOUT_INT8: "int8",
     CE_CONTROL: "cross-entropy control",
     GATEKEEPER_CHOSEN: "Gatekeeper, α chosen on val",
 }

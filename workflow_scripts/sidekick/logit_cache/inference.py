@@ -9,14 +9,13 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
 from sidekick.datasets.decoding import Batch, decode_ahead, fixed_shape_decoder
 from sidekick.datasets.reading import StoredSplit, iterate_split
 from sidekick.errors import SidekickError
+from sidekick.logit_cache.columns import SHARED, joined, require_labels
 from sidekick.logit_cache.storage import write_logits
 from sidekick.models.checkpoints import Description, describe, load_model
 from sidekick.models.mc_dropout_head import MCDropoutClassifier
@@ -25,8 +24,6 @@ from sidekick.models.preprocessing import Preprocessing, ToInput, image_loader
 from sidekick.models.runtime import describe_device, reproducible, select_device
 
 _log = logging.getLogger("sidekick")
-
-_COLUMNS = ("sample_ids", "labels", "corruption", "severity")
 
 
 def cache_logits(
@@ -137,7 +134,7 @@ def _cache(
         for split in outputs:
             start = time.perf_counter()
             parts = iterate_split(dataset_folder, split, seed, batch_size)
-            parts = _require_labels(parts, description.classes, first, split)
+            parts = require_labels(parts, description.classes, first, split)
             found = predict(models, parts, preprocessing, place, threads)
             samples = len(found[0]["labels"])
             rate = samples / (time.perf_counter() - start)
@@ -198,23 +195,16 @@ def predict(
     to_input = ToInput(preprocessing, device)
     shared = defaultdict(list)
     answers = [defaultdict(list) for _ in models]
-    with closing(_pixels(parts, preprocessing, device, threads)) as batches:
+    with closing(pixels_of(parts, preprocessing, device, threads)) as batches:
         for part, pixels in batches:
-            for name in _COLUMNS:
+            for name in SHARED:
                 shared[name].append(getattr(part, name))
             inputs = to_input(to_unit(pixels))
             for model, own in zip(models, answers, strict=True):
                 logits, features = _forward(model.eval(), inputs)
                 own["logits"].append(logits)
                 own["features"].append(features)
-    return [_sorted(_joined({**shared, **own})) for own in answers]
-
-
-def _joined(columns: Mapping[str, Sequence[np.ndarray | None]]) -> dict[str, np.ndarray | None]:
-    return {
-        name: None if values[0] is None else np.concatenate(values)
-        for name, values in columns.items()
-    }
+    return [joined({**shared, **own}) for own in answers]
 
 
 def _forward(model: nn.Module, inputs: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
@@ -225,7 +215,7 @@ def _forward(model: nn.Module, inputs: Tensor) -> tuple[np.ndarray, np.ndarray |
     return model.head(pooled).cpu().numpy(), pooled.cpu().numpy()
 
 
-def _pixels(
+def pixels_of(
     parts: Iterable[StoredSplit], preprocessing: Preprocessing, device: torch.device, threads: int
 ) -> Iterator[tuple[StoredSplit, Tensor]]:
     """Bring images to the device as uint8 (B, 3, h, w), decoding files ahead.
@@ -256,24 +246,3 @@ def _pixels(
     with closing(decode_ahead(stored(), load, threads)) as decoded:
         for part, images in (batch.facts for batch in decoded):
             yield part, upload(images, device)
-
-
-def _sorted(columns: dict[str, np.ndarray | None]) -> dict[str, np.ndarray | None]:
-    keys = [name for name in ("sample_ids", "corruption", "severity") if columns[name] is not None]
-    table = pa.table({name: columns[name] for name in keys})
-    order = pc.sort_indices(table, [(name, "ascending") for name in keys]).to_numpy()
-    return {name: None if values is None else values[order] for name, values in columns.items()}
-
-
-def _require_labels(
-    parts: Iterable[StoredSplit], classes: int, checkpoint: str | Path, split: str
-) -> Iterator[StoredSplit]:
-    """Pass on what the network has an output for."""
-    for part in parts:
-        largest = int(part.labels.max(initial=0))
-        if largest >= classes:
-            raise SidekickError(
-                f"{part.source}, split {split}: label {largest}, but {checkpoint} knows {classes} "
-                "classes"
-            )
-        yield part

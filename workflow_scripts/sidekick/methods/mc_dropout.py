@@ -16,12 +16,9 @@ from safetensors import SafetensorError, deserialize, safe_open
 from scipy.special import erfinv, expit
 
 from sidekick.errors import SidekickError
-from sidekick.methods.prediction import Prediction
 
 # Of activations: a block of rows stays in the processor's cache through all its passes.
 _BLOCK_ELEMENTS = 1 << 18
-# Keeps log(probability) finite where a sigmoid underflows.
-_TINY = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,49 +106,6 @@ def deterministic_probabilities(head: Head, features: np.ndarray) -> np.ndarray:
     return expit(hidden @ head.output_weight.T + head.output_bias)
 
 
-def sample_moments(
-    head: Head, features: np.ndarray, passes: int, rng: np.random.Generator
-) -> PassMoments:
-    """Run `passes` stochastic passes and keep their moments.
-
-    Parameters
-    ----------
-    head
-        The head; inverted dropout is used, as in training.
-    features
-        (n, F) cached pooled features.
-    passes
-        Number of passes N, at least 2.
-    rng
-        Source of the masks, which are independent between samples and passes.
-    """
-    if passes < 2:
-        raise SidekickError(f"mc_dropout passes: {passes}; at least 2 are needed for a spread")
-    # Single precision halves the time; the passes' spread is orders of magnitude larger.
-    single = head.astype(np.float32)
-    normalised = features.astype(np.float32) * single.scale + single.shift
-    count, classes = len(features), len(head.output_bias)
-    mean, square = np.zeros((count, classes)), np.zeros((count, classes))
-    block = max(1, _BLOCK_ELEMENTS // max(head.hidden_weight.shape))
-    for first in range(0, count, block):
-        rows = slice(first, first + block)
-        for done in range(passes):
-            dropped = _dropout(normalised[rows], head.dropout[0], rng)
-            hidden = np.maximum(dropped @ single.hidden_weight.T + single.hidden_bias, 0.0)
-            hidden = _dropout(hidden, head.dropout[1], rng)
-            value = expit((hidden @ single.output_weight.T + single.output_bias).astype(np.float64))
-            # Welford's update: no cancellation where the passes agree.
-            delta = value - mean[rows]
-            mean[rows] += delta / (done + 1)
-            square[rows] += delta * (value - mean[rows])
-    return PassMoments(mean, np.sqrt(square / passes))
-
-
-def as_prediction(probabilities: np.ndarray) -> Prediction:
-    """Turn class sigmoids into one distribution, p = s / sum(s), as logits log s."""
-    return Prediction(np.log(np.maximum(probabilities, _TINY)))
-
-
 def interval_rule(
     moments: PassMoments, level: float, threshold: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -164,11 +118,12 @@ def interval_rule(
     Parameters
     ----------
     moments
-        Of the passes, (n, C).
+        Of the passes, (n, C): of the sigmoids as in the paper, or of logits if the threshold is
+        one too.
     level
         Confidence factor: 0.7, 0.8 or 0.9 in the paper.
     threshold
-        On the sigmoid.
+        On the sigmoid, or on the logit.
 
     Returns
     -------
@@ -183,7 +138,7 @@ def interval_rule(
     any_above = above.any(axis=1)
     one_straddles = ~any_above & (straddles.sum(axis=1) == 1)
     answer = moments.mean.argmax(axis=1)
-    answer = np.where(any_above, np.where(above, moments.mean, -1.0).argmax(axis=1), answer)
+    answer = np.where(any_above, np.where(above, moments.mean, -np.inf).argmax(axis=1), answer)
     answer = np.where(one_straddles, straddles.argmax(axis=1), answer)
     return any_above | one_straddles, answer
 
@@ -214,10 +169,3 @@ def _head(checkpoint: str | Path, tensors: dict[str, np.ndarray], seed: int) -> 
         dropout=(first, second),
         seed=seed,
     )
-
-
-def _dropout(values: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
-    if rate == 0:
-        return values
-    kept = rng.random(values.shape, dtype=np.float32) >= rate
-    return values * (kept * np.float32(1.0 / (1.0 - rate)))

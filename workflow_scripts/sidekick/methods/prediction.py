@@ -7,6 +7,9 @@ from scipy.special import logsumexp
 
 from sidekick.metrics import SampleStatistics, sample_statistics
 
+# Keeps log(probability) finite where a sigmoid underflows.
+_TINY = 1e-300
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -40,3 +43,8 @@ class Prediction:
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Give log probabilities of (n, C) logits; -inf logits keep probability 0."""
     return logits - logsumexp(logits, axis=1, keepdims=True)
+
+
+def from_sigmoids(sigmoids: np.ndarray) -> Prediction:
+    """Turn class sigmoids (n, C) into one distribution, p = s / sum(s), as logits log s."""
+    return Prediction(np.log(np.maximum(sigmoids, _TINY)))

@@ -41,6 +41,7 @@ from sidekick.metrics.ranking import (
     sac,
 )
 from sidekick.metrics.registry import METRICS, SAC_TARGETS, Metric
+from sidekick.metrics.rejection import rejection_metrics, top_share_weights
 from sidekick.metrics.statistics import (
     SampleStatistics,
     combined_statistics,
@@ -90,12 +91,14 @@ __all__ = [
     "oracle_curve",
     "random_curve",
     "ranking_metrics",
+    "rejection_metrics",
     "reliability_bins",
     "risk_coverage_curve",
     "sac",
     "sample_statistics",
     "scott_bandwidths",
     "selective_accuracy",
+    "top_share_weights",
     "undefined_reason",
     "unit_weights",
     "weighted_mean",

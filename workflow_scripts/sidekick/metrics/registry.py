@@ -114,6 +114,31 @@ _ALL = [
         _UP,
         "Accuracy among the samples that are answered.",
     ),
+    Metric("kept_error", "Kept error", _DOWN, "Error rate among the samples that are answered."),
+    Metric(
+        "kept_micro_f1",
+        "Kept micro-F1",
+        _UP,
+        "F1 of all answered classes of the samples that are answered, which may be several each.",
+    ),
+    Metric(
+        "kept_macro_f1",
+        "Kept macro-F1",
+        _UP,
+        "The same per class, averaged over the classes that occur as label or as answer.",
+    ),
+    Metric(
+        "misclassified_ignored",
+        "Wrong among ignored",
+        _UP,
+        "Share of the ignored samples that the deterministic model gets wrong.",
+    ),
+    Metric(
+        "false_ignore_rate",
+        "False-ignore rate",
+        _DOWN,
+        "Share of the samples which the deterministic model gets right that are ignored.",
+    ),
     *(
         Metric(
             f"accuracy_budget_{percent}",

@@ -1,4 +1,4 @@
-"""The Monte-Carlo dropout head of arXiv 2403.01076 on top of a frozen network."""
+"""The Monte-Carlo dropout head of arXiv 2403.01076 on top of a network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -68,21 +68,24 @@ class MCDropoutHead(nn.Module):
 
 
 class MCDropoutClassifier(nn.Module):
-    """A frozen network with an `MCDropoutHead` in place of its last layer.
+    """A network with an `MCDropoutHead` in place of its last layer.
 
     Parameters
     ----------
     backbone
-        A timm model. It takes no gradient and stays in evaluation mode, in `train()` too, so
-        that neither its weights nor its batch-norm statistics change.
+        A timm model. Unless it is tuned, it takes no gradient and stays in evaluation mode, in
+        `train()` too, so that neither its weights nor its batch-norm statistics change.
     head
         What is trained.
+    tuned
+        Whether the backbone is trained with the head. Its own last layer is never used.
     """
 
-    def __init__(self, backbone: nn.Module, head: MCDropoutHead) -> None:
+    def __init__(self, backbone: nn.Module, head: MCDropoutHead, tuned: bool = False) -> None:
         super().__init__()
-        self.backbone = backbone.requires_grad_(False).eval()
+        self.backbone = backbone.requires_grad_(tuned).eval()
         self.head = head
+        self._tuned = tuned
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
@@ -90,14 +93,15 @@ class MCDropoutClassifier(nn.Module):
         return self.backbone.pretrained_cfg
 
     def train(self, mode: bool = True) -> "MCDropoutClassifier":
-        """Switch the head's mode only."""
+        """Switch the mode of what is trained."""
         super().train(mode)
-        self.backbone.eval()
+        if not self._tuned:
+            self.backbone.eval()
         return self
 
     def pooled_features(self, x: Tensor) -> Tensor:
-        """Map images (B, channels, H, W) to the frozen network's pooled features (B, F)."""
-        with torch.no_grad():
+        """Map images (B, channels, H, W) to the network's pooled features (B, F)."""
+        with torch.set_grad_enabled(self._tuned and torch.is_grad_enabled()):
             return pooled_features(self.backbone, x)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ class SmallCNN(nn.Module):
     """Two convolutions and two dense layers for 32×32 images.
 
     conv 3×3 – BN – ReLU – max-pool 2 – conv 3×3 – BN – ReLU – max-pool 2 – dense 64 – ReLU –
-    dense C, as in appendix B.1 of Rabanser et al., *Gatekeeper*, arXiv 2502.19335. With width 16
-    it has 136,970 parameters for 10 classes and 142,820 for 100.
+    (dropout –) dense C, as in appendix B.1 of Rabanser et al., *Gatekeeper*, arXiv 2502.19335. With
+    width 16 it has 136,970 parameters for 10 classes and 142,820 for 100.
 
     Parameters
     ----------
@@ -24,13 +24,21 @@ class SmallCNN(nn.Module):
         Channels of the image.
     width
         Channels after the first convolution; the second has twice as many.
+    drop_rate
+        Of dropout before the last layer.
 
     Notes
     -----
     It follows timm's protocol. The pooled features are the 64 activations before the last layer.
     """
 
-    def __init__(self, num_classes: int = 10, in_chans: int = 3, width: int = 16) -> None:
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_chans: int = 3,
+        width: int = 16,
+        drop_rate: float = 0.0,
+    ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.num_features = 2 * width
@@ -47,6 +55,7 @@ class SmallCNN(nn.Module):
         )
         self.hidden = nn.Linear(2 * width * (_IMAGE_SIZE // 4) ** 2, _HEAD_WIDTH)
         self.act = nn.ReLU(inplace=True)
+        self.drop = nn.Dropout(drop_rate)
         self.fc = nn.Linear(_HEAD_WIDTH, num_classes)
 
     def get_classifier(self) -> nn.Module:
@@ -65,7 +74,7 @@ class SmallCNN(nn.Module):
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map feature maps to logits (B, C), or to pooled features (B, 64)."""
         x = self.act(self.hidden(x.flatten(1)))
-        return x if pre_logits else self.fc(x)
+        return x if pre_logits else self.fc(self.drop(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, 3, 32, 32) to logits (B, C)."""

@@ -1,4 +1,4 @@
-"""Train a Monte-Carlo dropout head on a frozen network: the recipe `mc_dropout`."""
+"""Train a Monte-Carlo dropout head on a network: the recipe `mc_dropout`."""
 
 import logging
 from collections.abc import Mapping
@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sidekick.models.checkpoints import describe, load_model
+from sidekick.models.checkpoints import describe
 from sidekick.models.create import blank_image, pooled_features
 from sidekick.models.mc_dropout_head import MCDropoutClassifier, MCDropoutHead
-from sidekick.models.preprocessing import Preprocessing
 from sidekick.models.runtime import describe_device, reproducible, select_device
-from sidekick.training.data import TrainingData, load_training_data
+from sidekick.training.data import TrainingData
 from sidekick.training.inputs import ImageInputs
 from sidekick.training.loop import Task, run_epochs
 from sidekick.training.outcome import write_outcome
 from sidekick.training.resume import ResumeFile
-from sidekick.training.session import identity_of, require_classes
+from sidekick.training.session import identity_of, open_session
 
 _log = logging.getLogger("sidekick")
 
@@ -27,7 +26,7 @@ _log = logging.getLogger("sidekick")
 def train_mc_dropout(
     *,
     dataset_folder: str | Path,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     recipe: Mapping[str, Any],
     seed: int,
     output: str | Path,
@@ -43,10 +42,21 @@ def train_mc_dropout(
     dataset_folder
         A prepared dataset.
     checkpoint
-        The fine-tuned network; it stays as it is.
+        The fine-tuned network. None if the recipe has a `start`.
     recipe
         `hidden` (width), `dropout` (two rates), `epochs`, `batch_size`, `learning_rate`
-        (constant), and optionally `augmentation`.
+        (constant), and optionally
+
+        `augmentation`
+            See `sidekick.training.augmentation`.
+        `backbone`
+            With `tuned` the network is trained too, batch-norm statistics included; else it stays
+            as it is.
+        `backbone_learning_rate`
+            Of a tuned network, where it is another than the head's.
+        `start`
+            A model entry: the head is put on the network as it comes from there, published
+            weights or random ones.
     seed
         Decides the split, the head's initialisation, the order, the augmentation and the masks.
     output, curve
@@ -58,35 +68,40 @@ def train_mc_dropout(
     Raises
     ------
     SidekickError
-        If the device is missing, the checkpoint is unreadable or made for other classes, or the
-        loss stops being finite.
+        If the device is missing, the checkpoint is unreadable or made for other classes, the
+        network cannot be built, or the loss stops being finite.
     """
     place = select_device(device)
-    source = describe(checkpoint)
+    entry = recipe["start"] if checkpoint is None else describe(checkpoint).entry
     _log.info(
         "Training an MC-dropout head for %s on %s",
-        source.entry["architecture"],
+        entry["architecture"],
         describe_device(place, threads),
     )
-    preprocessing = Preprocessing(**source.preprocessing)
-    data = load_training_data(dataset_folder, seed, place, preprocessing, threads)
-    require_classes(checkpoint, source, data.classes, dataset_folder)
     with reproducible(place, threads, seed):
-        model, arguments = _with_head(checkpoint, recipe, data, place)
+        backbone, data = open_session(
+            dataset_folder=dataset_folder,
+            entry=entry,
+            seed=seed,
+            device=place,
+            threads=threads,
+            start=checkpoint,
+        )
+        model, arguments = _with_head(backbone, recipe, data, place)
         known = identity_of(
             "mc_dropout",
             recipe=recipe,
             seed=seed,
             data=data,
             facts=facts,
-            network=Path(checkpoint),
+            network=checkpoint,
         )
         resume = ResumeFile(output, known)
         rows = run_epochs(_task(model, data, recipe, seed, place), data, resume)
     write_outcome(
         model=model,
         data=data,
-        entry=source.entry,
+        entry=entry,
         recipe=recipe,
         seed=seed,
         rows=rows,
@@ -99,20 +114,20 @@ def train_mc_dropout(
 
 
 def _with_head(
-    checkpoint: str | Path, recipe: Mapping[str, Any], data: TrainingData, device: torch.device
+    backbone: nn.Module, recipe: Mapping[str, Any], data: TrainingData, device: torch.device
 ) -> tuple[MCDropoutClassifier, dict[str, Any]]:
     """Put a new head on the network; give the head's arguments too."""
-    backbone = load_model(checkpoint, device)
     with torch.no_grad():
         sample = blank_image(data.preprocessing.input_shape).to(device)
-        features = pooled_features(backbone, sample).shape[1]
+        features = pooled_features(backbone.eval(), sample).shape[1]
     arguments = {
         "features": features,
         "hidden": recipe["hidden"],
         "dropout": list(recipe["dropout"]),
     }
     head = MCDropoutHead(classes=data.classes, **arguments).to(device)
-    return MCDropoutClassifier(backbone, head), arguments
+    tuned = recipe.get("backbone") == "tuned"
+    return MCDropoutClassifier(backbone, head, tuned), arguments
 
 
 def _task(
@@ -122,7 +137,12 @@ def _task(
     seed: int,
     device: torch.device,
 ) -> Task:
-    optimiser = torch.optim.Adam(model.head.parameters(), lr=recipe["learning_rate"], fused=True)
+    # The head first, whose learning rate is the curve's.
+    groups: list[dict[str, Any]] = [{"params": model.head.parameters()}]
+    if recipe.get("backbone") == "tuned":
+        rate = recipe.get("backbone_learning_rate", recipe["learning_rate"])
+        groups.append({"params": model.backbone.parameters(), "lr": rate})
+    optimiser = torch.optim.Adam(groups, lr=recipe["learning_rate"], fused=True)
     constant = torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
     augmentation = recipe.get("augmentation", {})
     inputs = ImageInputs(data.preprocessing, data.classes, augmentation, device)

@@ -13,6 +13,9 @@ from sidekick.leaderboard.figures import (
     gatekeeper_deferral,
     harm,
     improvement_vs_flops_balance,
+    mc_dropout_normality,
+    mc_dropout_rejection,
+    mc_dropout_sensitivity,
     reliability,
     risk_coverage,
     severity,
@@ -36,5 +39,8 @@ DRAW: Mapping[str, Callable[[Board], Drawing]] = {
     "gatekeeper_alpha": gatekeeper_alpha.draw,
     "gatekeeper_confidence": gatekeeper_confidence.draw,
     "gatekeeper_deferral": gatekeeper_deferral.draw,
+    "mc_dropout_rejection": mc_dropout_rejection.draw,
+    "mc_dropout_sensitivity": mc_dropout_sensitivity.draw,
+    "mc_dropout_normality": mc_dropout_normality.draw,
 }
-"""How each of `sidekick.leaderboard.FIGURES` and `GATEKEEPER_FIGURES` is drawn."""
+"""How each of `sidekick.leaderboard.FIGURES` and its like is drawn."""

@@ -19,9 +19,11 @@ from sidekick.leaderboard.figures.rows import (
     UNTUNED,
     Board,
     Predictor,
+    main_estimators,
     operating_points,
 )
 from sidekick.leaderboard.recipe_words import brief_words, is_control, is_gatekeeper
+from sidekick.recipe_names import MC_DROPOUT, MC_DROPOUT_INT8
 
 KEY = [*Predictor._fields, "recipe"]
 # With their headings, as many rows as fit on a page.
@@ -52,7 +54,10 @@ _CONTROLS = {
         "the learned gate's cascade chosen alike",
     ),
     "mc_dropout:deterministic": "the same head without dropout",
-    "mc_dropout:deterministic_at_interval#": "no dropout at equal coverage",
+    **dict.fromkeys(
+        [f"mc_dropout:deterministic_at_interval#_{name}" for name in ("#", "closed", "full_#")],
+        "no dropout at equal coverage",
+    ),
 }
 # Words for what was left out that imply others.
 _IMPLIED = {
@@ -70,8 +75,11 @@ class Line(NamedTuple):
 
 
 def methods(rows: pl.DataFrame) -> pl.DataFrame:
-    """Leave out orderings by label or by chance: they are no methods and would set the scale."""
-    return rows.filter(~pl.col("variant").str.contains("_ordering"))
+    """Leave out what is no method and would set the scale: orderings by label or by chance.
+
+    Of MC dropout's many estimators the main ones are left.
+    """
+    return main_estimators(rows.filter(~pl.col("variant").str.contains("_ordering")))
 
 
 def fit_page(board: Board, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
@@ -91,8 +99,11 @@ def fit_page(board: Board, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]
     """
     variant, largest = pl.col("variant"), pl.col("large") == board.models[0]
     few = next(iter(operating_points(rows)), "").removeprefix("max_softmax")
+    has_int8 = (rows["recipe"] == MC_DROPOUT_INT8).any()
+    unquantised = [MC_DROPOUT] if has_int8 else []
     steps = (
         ("of Gatekeeper the α chosen on val", ~pl.col("recipe").str.contains(r"gatekeeper_a\d+$")),
+        ("of MC dropout quantised networks", ~pl.col("recipe").is_in(unquantised)),
         ("thresholds for a share to defer", ~variant.str.contains("_budget|_target")),
         ("pairs with the largest model", largest | pl.col("small").is_null()),
         ("predictors of the largest model", largest),

@@ -117,7 +117,10 @@ def _caption(board: Board, told: Sequence[str]) -> Iterator[str]:
     )
     if told:
         yield f"Drawn, for space: only {', '.join(told)}."
-    yield "The title counts all on the board but controls and duos as released."
+    yield (
+        "The title counts all on the board but controls, duos as released, and of MC dropout "
+        "fewer passes and other uncertainties."
+    )
     if board.pairs:
         yield (
             "UQ only has the weighted duo's NLL. Budgets are shares of the large model's cost, "

@@ -64,14 +64,29 @@ _VARIANTS = (
     (r"(max_softmax|margin|entropy)_scaled", r"temperature-scaled \1 gate"),
     (r"max_logit_pnorm", "max-logit gate"),
     (r"deterministic", "no dropout"),
+    (r"deterministic_normalised", "no dropout, normalised"),
+    (r"deterministic_at_(interval.*)", "no dropout, as much kept"),
+    (r"mean_full_(\d+)", r"mean of \1 whole passes"),
+    (r"score_full_(\d+)", r"interval score, \1 whole passes"),
+    (r"interval(\d+)_full_(\d+)", r"\1 % interval, \2 whole passes"),
+    (
+        r"(.*_entropy|mutual_information|variation_ratio)_full_(\d+)",
+        r"\1, \2 whole passes",
+    ),
     (r"mean_(\d+)", r"mean of \1 passes"),
+    (r"mean_closed", "mean, closed form"),
+    (r"score_(\d+)", r"interval score, \1 passes"),
+    (r"score_closed", "interval score, closed form"),
     (r"interval(\d+)_(\d+)", r"\1 % interval, \2 passes"),
+    (r"interval(\d+)_closed", r"\1 % interval, closed form"),
+    (r"(.*_entropy|mutual_information|variation_ratio)_(\d+)", r"\1, \2 passes"),
 )
 
 # The predictor or its variant says as much.
 _TOLD_RECIPES = ("", "mc_dropout", "soup_uniform", "soup_greedy", TRIAL_ENSEMBLE)
 _SHARES = re.compile(
-    r"accuracy|macro_f1|ece|coverage|selective_accuracy|sac_\d+|accuracy_budget_\d+"
+    r"accuracy|macro_f1|ece|coverage|selective_accuracy|kept_\w+|misclassified_ignored"
+    r"|false_ignore_rate|sac_\d+|accuracy_budget_\d+"
     r"|deferral_area|deferral_gain_area"
 )
 

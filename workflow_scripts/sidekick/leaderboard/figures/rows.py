@@ -132,6 +132,18 @@ def operating_points(rows: pl.DataFrame, predictor: str = "duo_cascade") -> list
     return sorted(kept, key=lambda variant: int(variant.rpartition("defer")[2]))
 
 
+def main_estimators(rows: pl.DataFrame) -> pl.DataFrame:
+    """Leave out estimators of MC dropout with fewer passes than the most, and its side lines."""
+    variant, is_dropout = pl.col("variant"), pl.col("predictor") == "mc_dropout"
+    # Passes of whole networks come in one number.
+    passes = variant.str.extract(r"^(?:mean|score|interval\d+)_(\d+)$").cast(pl.Int64)
+    most = rows.filter(is_dropout).select(passes.max()).item() or 0
+    # The closed form has no passes, and neither has a network without dropout.
+    sampled = passes.is_null() | (passes == most)
+    side = variant.str.contains("_normalised|_entropy_|mutual_information|variation_ratio")
+    return rows.filter(~is_dropout | (sampled.fill_null(False) & ~side))
+
+
 def verdict(low: float | None, high: float | None, higher_is_better: bool) -> str:
     """Judge a difference by its interval: `better`, `worse`, or `none` where that includes 0."""
     if low is None or high is None or not (low > 0 or high < 0):
