@@ -8,6 +8,7 @@ include: "rules/config.smk"
 include: "rules/common.smk"
 include: "rules/datasets.smk"
 include: "rules/train.smk"
+include: "rules/language.smk"
 include: "rules/flops.smk"
 include: "rules/logits.smk"
 include: "rules/quantise.smk"
@@ -21,11 +22,7 @@ rule all:
     input:
         rules.collect_leaderboard.output.leaderboard,
         rules.plot_leaderboard.output,
-        expand(
-            rules.plot_mc_dropout_examples.output,
-            dataset=DATASETS,
-            model=MC_DROPOUT_MODELS,
-        ),
+        of_models(rules.plot_mc_dropout_examples.output, MC_DROPOUT_MODELS),
         DEPLOYED,
 
 

@@ -6,7 +6,7 @@ import platform
 # Before numpy is imported, here and in the measured processes: one thread each.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-from benchmarks import engine, pipelines, quantised
+from benchmarks import engine, language, pipelines, quantised
 from benchmarks.measure import Measurement, measure
 
 
@@ -16,6 +16,7 @@ def main() -> None:
     engine.run()
     _pipelines()
     quantised.run()
+    language.run()
 
 
 def _pipelines() -> None:

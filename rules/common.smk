@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from sidekick import leaderboard, recipes, run_lock
+from sidekick import leaderboard, modalities, recipes, run_lock
 from sidekick.datasets import get_dataset, source_files
 
 # Large CPU steps of PyTorch spend most of their time on page faults when every tensor is returned
@@ -49,22 +49,29 @@ DATASETS = sorted(config["datasets"])
 MODELS = sorted(config["models"], key=(known_models() + list(config["models"])).index)
 IMPORTED_MODELS = [model for model in MODELS if recipes.is_imported(config, model)]
 TRAINED_MODELS = [model for model in MODELS if model not in IMPORTED_MODELS]
+TEXT_MODELS = [
+    model
+    for model in TRAINED_MODELS
+    if modalities.model_modality(config, model) == modalities.TEXT
+]
+IMAGE_MODELS = [model for model in TRAINED_MODELS if model not in TEXT_MODELS]
+GENERATED = [
+    dataset for dataset in DATASETS if modalities.is_generated(config, dataset)
+]
+CLASSIFIED = [dataset for dataset in DATASETS if dataset not in GENERATED]
 SEEDS = sorted(config["seeds"])
 MC_DROPOUT_MODELS = sorted(config.get("mc_dropout", {}).get("models", []))
 QUANTISED_MODELS = recipes.quantised_models(config)
 FULL_NETWORK = recipes.full_network(config)
 GATEKEPT_MODELS = recipes.gatekept_models(config)
+GATEKEPT_IMAGE_MODELS = [model for model in GATEKEPT_MODELS if model in IMAGE_MODELS]
+GATEKEPT_TEXT_MODELS = [model for model in GATEKEPT_MODELS if model in TEXT_MODELS]
 SWEEP = recipes.sweep(config)
 SEARCHED_MODELS = [model for model in MODELS if recipes.search(config, model)]
 EVALUATION = sorted_keys(config["evaluation"])
 CASCADE = sorted_keys(config["cascade"])
 REVISIONS = recipes.REVISIONS
 DOWNLOADS = config.get("downloads", {}).get("folder", "resources")
-FIGURES = leaderboard.FIGURES
-if GATEKEPT_MODELS:
-    FIGURES += leaderboard.GATEKEEPER_FIGURES
-if MC_DROPOUT_MODELS:
-    FIGURES += leaderboard.MC_DROPOUT_FIGURES
 # Where nothing is trained there may be no such block.
 COMPUTE = config.get("compute", {"device": "cpu", "threads": 1})
 GPUS = int(COMPUTE["device"] == "cuda")
@@ -120,8 +127,33 @@ def facts(wildcards):
         source = config["datasets"][wildcards.dataset]["source"]
         known["dataset_revision"] = get_dataset(source).revision
     if "model" in wildcards.keys() and wildcards.model in TRAINED_MODELS:
-        known["architecture"] = config["models"][wildcards.model]["architecture"]
+        entry = config["models"][wildcards.model]
+        known["architecture"] = entry.get("architecture") or entry["pretrained"]
     return dict(sorted({**known, **wildcards}.items()))
+
+
+def models_of(dataset, models=None):
+    """Those models, of all unless some are given, that a dataset is for, the oldest first."""
+    own = modalities.models_of(config, dataset)
+    return [model for model in (MODELS if models is None else models) if model in own]
+
+
+def figures_of(dataset):
+    """The figures that a dataset's part of the board has something to show in."""
+    if dataset in GENERATED:
+        is_gatekept = bool(models_of(dataset, GATEKEPT_MODELS))
+        extra = leaderboard.GENERATION_GATEKEEPER_FIGURES if is_gatekept else ()
+        return leaderboard.GENERATION_FIGURES + extra
+    figures = leaderboard.FIGURES
+    if modalities.dataset_modality(config, dataset) == modalities.TEXT:
+        figures += leaderboard.TEXT_FIGURES
+    else:
+        figures += leaderboard.SHIFT_FIGURES
+    if models_of(dataset, GATEKEPT_MODELS):
+        figures += leaderboard.GATEKEEPER_FIGURES
+    if models_of(dataset, MC_DROPOUT_MODELS):
+        figures += leaderboard.MC_DROPOUT_FIGURES
+    return figures
 
 
 def remote_file(wildcards):
@@ -197,6 +229,35 @@ def gatekeeper_sweep(wildcards):
     }
 
 
+def language_recipe(wildcards):
+    return recipes.finetune_recipe(config, wildcards.model)
+
+
+def language_sweep(wildcards):
+    return {
+        "alphas": recipes.alphas(config),
+        "entry": recipes.architecture(config, wildcards.model),
+        "recipe": recipes.language_gatekeeper_recipe(config, wildcards.model),
+    }
+
+
+def language_task(wildcards):
+    return recipes.language_task(config, wildcards.dataset)
+
+
+def prompt_version(wildcards):
+    return recipes.prompt_version(config, wildcards.dataset)
+
+
+def hedges(wildcards):
+    return recipes.hedges(config, wildcards.model)
+
+
+def gatekept_recipes(wildcards):
+    """What is made of a gatekept model, and compared with what it was."""
+    return [*SWEEP, *hedges(wildcards)]
+
+
 def gatekeeper_pair(wildcards):
     return recipes.gatekeeper_pair(config, wildcards.model)
 
@@ -214,10 +275,19 @@ def mc_dropout_recipe(wildcards):
 
 
 def training_data(wildcards):
-    folder = f"results/datasets/{wildcards.dataset}"
+    return data_of(wildcards.dataset, wildcards.seed)
+
+
+def first_training_data(wildcards):
+    """The first seed's, for jobs that all seeds share."""
+    return data_of(wildcards.dataset, SEEDS[0])
+
+
+def data_of(dataset, seed):
+    folder = f"results/datasets/{dataset}"
     return {
         "samples": f"{folder}/samples.parquet",
-        "splits": f"{folder}/splits/seed{wildcards.seed}.parquet",
+        "splits": f"{folder}/splits/seed{seed}.parquet",
         "card": f"{folder}/dataset.json",
     }
 
@@ -332,7 +402,8 @@ def pair_models(wildcards):
 
     So a new model brings one pair job and leaves the others as they are.
     """
-    return MODELS[: MODELS.index(wildcards.model) + 1]
+    models = models_of(wildcards.dataset)
+    return models[: models.index(wildcards.model) + 1]
 
 
 def pair_recipes(wildcards):
@@ -358,7 +429,7 @@ def gatekeeper_inputs(wildcards):
     pair = gatekeeper_pair(wildcards)
     found = {
         pair["large"]: recipes.base_recipe(config, pair["large"]),
-        wildcards.model: [pair["start"], *SWEEP],
+        wildcards.model: [pair["start"], *gatekept_recipes(wildcards)],
     }
     return {
         **logits_of(wildcards.dataset, found),
@@ -366,26 +437,88 @@ def gatekeeper_inputs(wildcards):
     }
 
 
-def evaluation_tables(name):
-    """One kind of table of every evaluation job on the board."""
+def generation_sweep(wildcards):
+    """What a model's Gatekeeper sweep starts from and defers to, if it has one."""
+    return gatekeeper_pair(wildcards) if wildcards.model in GATEKEPT_MODELS else None
+
+
+def generation_recipes(wildcards):
+    """Those of a model's Gatekeeper sweep, if it has one."""
+    return SWEEP if generation_sweep(wildcards) else []
+
+
+def generation_inputs(wildcards):
+    """The answers of a model and its partners, and, of its sweep, those of all recipes.
+
+    Partners have a name of their own among the inputs: as a param they would repeat a job for a
+    model that was removed.
+    """
+    models = models_of(wildcards.dataset, TEXT_MODELS)
+    *partners, model = models[: models.index(wildcards.model) + 1]
+    sweep = generation_sweep(wildcards)
+    alone = list(dict.fromkeys([model, *([sweep["large"]] if sweep else [])]))
+    made = {
+        one: [recipes.base_recipe(config, one)]
+        for one in dict.fromkeys([*partners, *alone])
+    }
+    made[model] += SWEEP if sweep else []
+    answers = {
+        split: sum((answers_of(wildcards, split, *own) for own in made.items()), [])
+        for split in ("val", "test")
+    }
+    return {
+        **answers,
+        "flops": flops_of(wildcards.dataset, alone),
+        "partners": flops_of(wildcards.dataset, partners),
+    }
+
+
+def answers_of(wildcards, split, model, made):
+    """The generated answers of all seeds of some recipes of a model."""
+    folder = "results/generations/{dataset}/{model}/{recipe}"
+    return expand(
+        f"{folder}/seed{{seed}}/{{split}}.parquet",
+        dataset=wildcards.dataset,
+        model=model,
+        recipe=made,
+        seed=SEEDS,
+        split=split,
+    )
+
+
+def evaluation_tables(name, kinds=None):
+    """One kind of table of every evaluation job on the board, or of some kinds of jobs."""
     evaluated = {
-        "single": MODELS,
-        "pairs": MODELS[1:],
-        "mc_dropout": MC_DROPOUT_MODELS,
-        "passes": FULL_NETWORK["models"],
-        "gatekeeper": GATEKEPT_MODELS,
+        "single": (CLASSIFIED, MODELS),
+        "pairs": (CLASSIFIED, MODELS),
+        "mc_dropout": (CLASSIFIED, MC_DROPOUT_MODELS),
+        "passes": (CLASSIFIED, FULL_NETWORK["models"]),
+        "gatekeeper": (CLASSIFIED, GATEKEPT_MODELS),
+        "generations": (GENERATED, TEXT_MODELS),
     }
     return [
         f"results/evaluation/{kind}/{dataset}/{model}/{name}"
-        for kind, models in evaluated.items()
+        for kind in kinds or evaluated
+        for dataset in evaluated[kind][0]
+        # The oldest model has no partner.
+        for model in models_of(dataset, evaluated[kind][1])[kind == "pairs" :]
+    ]
+
+
+def of_models(pattern, models, **others):
+    """One kind of file of some models, on each dataset that they are for."""
+    return [
+        path
         for dataset in DATASETS
-        for model in models
+        for path in expand(
+            pattern, dataset=dataset, model=models_of(dataset, models), **others
+        )
     ]
 
 
 def quantised(pattern):
     """One kind of file of every quantised network."""
-    return expand(pattern, dataset=DATASETS, model=QUANTISED_MODELS, seed=SEEDS)
+    return of_models(pattern, QUANTISED_MODELS, seed=SEEDS)
 
 
 def deployment_settings(wildcards):

@@ -41,6 +41,7 @@ rule evaluate_single:
         metrics="results/evaluation/single/{dataset}/{model}/metrics.parquet",
         curves="results/evaluation/single/{dataset}/{model}/curves.parquet",
         fits="results/evaluation/single/{dataset}/{model}/fits.parquet",
+        parts="results/evaluation/single/{dataset}/{model}/parts.parquet",
     log:
         "results/logs/evaluate_single/{dataset}/{model}.log",
     benchmark:
@@ -72,6 +73,7 @@ rule evaluate_pairs:
         metrics="results/evaluation/pairs/{dataset}/{model}/metrics.parquet",
         curves="results/evaluation/pairs/{dataset}/{model}/curves.parquet",
         fits="results/evaluation/pairs/{dataset}/{model}/fits.parquet",
+        parts="results/evaluation/pairs/{dataset}/{model}/parts.parquet",
     log:
         "results/logs/evaluate_pairs/{dataset}/{model}.log",
     benchmark:
@@ -176,6 +178,7 @@ rule evaluate_gatekeeper:
         metrics="results/evaluation/gatekeeper/{dataset}/{model}/metrics.parquet",
         curves="results/evaluation/gatekeeper/{dataset}/{model}/curves.parquet",
         fits="results/evaluation/gatekeeper/{dataset}/{model}/fits.parquet",
+        parts="results/evaluation/gatekeeper/{dataset}/{model}/parts.parquet",
     log:
         "results/logs/evaluate_gatekeeper/{dataset}/{model}.log",
     benchmark:
@@ -188,7 +191,7 @@ rule evaluate_gatekeeper:
         cascade=CASCADE,
         evaluation=EVALUATION,
         # The script does not need these; they say which input files there are.
-        recipes=SWEEP,
+        recipes=gatekept_recipes,
         facts=facts,
         code=fingerprint(
             "evaluate_gatekeeper",

@@ -8,7 +8,7 @@ rule count_flops:
     benchmark:
         "results/benchmarks/count_flops/{dataset}/{model}.tsv"
     wildcard_constraints:
-        model=one_of(TRAINED_MODELS),
+        model=one_of(IMAGE_MODELS),
     conda:
         "../envs/flops.yaml"
     params:

@@ -3,12 +3,15 @@ rule collect_leaderboard:
         metrics=evaluation_tables("metrics.parquet"),
         curves=evaluation_tables("curves.parquet"),
         fits=evaluation_tables("fits.parquet"),
+        parts=evaluation_tables("parts.parquet", ["single", "pairs", "gatekeeper"]),
         quantisation_reports=quantised(rules.quantise.output.report),
         quantisation_errors=quantised(rules.quantise.output.errors),
     output:
         leaderboard="results/leaderboard/leaderboard.parquet",
         wide="results/leaderboard/leaderboard.csv",
         curves="results/leaderboard/curves.parquet",
+        parts="results/leaderboard/parts.parquet",
+        wide_parts="results/leaderboard/parts.csv",
         fits="results/leaderboard/fits.csv",
         findings="results/leaderboard/findings.csv",
         budgets="results/leaderboard/budgets.csv",
@@ -36,7 +39,7 @@ rule collect_leaderboard:
             "gatekept": GATEKEPT_MODELS,
             "seeds": SEEDS,
         },
-        code=fingerprint("collect_leaderboard", "leaderboard"),
+        code=fingerprint("collect_leaderboard", "evaluation/tables", "leaderboard"),
     script:
         "../workflow_scripts/collect_leaderboard.py"
 
@@ -46,13 +49,14 @@ rule plot_leaderboard:
         leaderboard=rules.collect_leaderboard.output.leaderboard,
         curves=rules.collect_leaderboard.output.curves,
         fits=rules.collect_leaderboard.output.fits,
+        parts=rules.collect_leaderboard.output.parts,
     output:
-        expand(
-            "results/leaderboard/figures/{dataset}/{figure}.{format}",
-            dataset=DATASETS,
-            figure=FIGURES,
-            format=["svg", "png"],
-        ),
+        [
+            f"results/leaderboard/figures/{dataset}/{figure}.{format}"
+            for dataset in DATASETS
+            for figure in figures_of(dataset)
+            for format in ("svg", "png")
+        ],
     log:
         "results/logs/plot_leaderboard.log",
     benchmark:

@@ -14,7 +14,7 @@ rule cache_logits:
     benchmark:
         "results/benchmarks/cache_logits/{dataset}/{model}/{recipe}/seed{seed}.tsv"
     wildcard_constraints:
-        model=one_of(TRAINED_MODELS),
+        model=one_of(IMAGE_MODELS),
     conda:
         "../envs/logits.yaml"
     threads: THREADS
@@ -51,7 +51,7 @@ rule cache_sweep:
     benchmark:
         "results/benchmarks/cache_sweep/{dataset}/{model}/seed{seed}.tsv"
     wildcard_constraints:
-        model=one_of(GATEKEPT_MODELS),
+        model=one_of(GATEKEPT_IMAGE_MODELS),
     conda:
         "../envs/logits.yaml"
     threads: THREADS

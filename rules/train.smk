@@ -39,6 +39,7 @@ rule finetune:
         "results/benchmarks/finetune/{dataset}/{model}/{recipe}/seed{seed}.tsv"
     wildcard_constraints:
         recipe="finetune|trial[0-9]+",
+        model=one_of(IMAGE_MODELS),
     conda:
         "../envs/train.yaml"
     threads: THREADS
@@ -143,7 +144,7 @@ rule gatekeeper:
     benchmark:
         "results/benchmarks/gatekeeper/{dataset}/{model}/seed{seed}.tsv"
     wildcard_constraints:
-        model=one_of(GATEKEPT_MODELS),
+        model=one_of(GATEKEPT_IMAGE_MODELS),
     conda:
         "../envs/train.yaml"
     threads: THREADS

@@ -10,6 +10,7 @@ def main(job):
             metrics=job.input.metrics,
             curves=job.input.curves,
             fits=job.input.fits,
+            parts=job.input.parts,
             quantisation_reports=job.input.quantisation_reports,
             quantisation_errors=job.input.quantisation_errors,
             models=job.params.models,

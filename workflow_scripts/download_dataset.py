@@ -1,8 +1,8 @@
 """Rule `download_dataset`: fetch one file of a dataset, of its shift set or of overlays."""
 
-from sidekick import recipes
 from sidekick.datasets import RemoteFile
 from sidekick.datasets.download import download
+from sidekick.datasets.origins import mirror
 from sidekick.jobs import job_log
 
 
@@ -12,7 +12,7 @@ def main(job):
             RemoteFile(**job.params.file),
             job.output[0],
             # No params: where a file comes from must not repeat what is made of it.
-            mirror=recipes.mirror(job.config, job.wildcards.source),
+            mirror=mirror(job.config, job.wildcards.source),
             offline=job.config.get("downloads", {}).get("offline", False),
         )
 

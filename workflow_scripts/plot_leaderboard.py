@@ -10,6 +10,7 @@ def main(job):
             leaderboard=job.input.leaderboard,
             curves=job.input.curves,
             fits=job.input.fits,
+            parts=job.input.parts,
             outputs=list(job.output),
             level=job.params.level,
         )

@@ -8,7 +8,7 @@ from sidekick.config_imports import ENDINGS
 from sidekick.deployment import predictor, selection
 from sidekick.errors import SidekickError
 from sidekick.logit_cache import import_checks, import_formats
-from unit.test_config import SCHEMA, SHIPPED, drop, put, touch
+from unit.test_config import SCHEMA, drop, of_images, put, touch
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def alone():
 @pytest.fixture
 def beside():
     """The embedded benchmark with a model that brings its logits."""
-    config = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    config = of_images()
     entry = {split: f"theirs/{split}{{seed}}.parquet" for split in ("val", "test", "shift")}
     config["models"]["theirs"] = {"logits": {"digits": entry}, "gmacs": 0.01}
     return config
@@ -227,14 +227,14 @@ def refuse(config, start, allowed):
 
 
 def test_the_schema_allows_what_the_library_can_do():
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))["properties"]
+    whole = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = whole["properties"]
     entry = schema["deployment"]["additionalProperties"]["properties"]
     assert entry["kind"]["enum"] == list(predictor.KINDS)
     assert entry["variant"]["enum"] == list(predictor.VARIANTS)
     assert entry["gate"]["enum"] == list(predictor.GATES)
     assert entry["method"]["enum"] == list(selection.METHODS)
-    model = schema["models"]["additionalProperties"]["properties"]
-    block = model["logits"]["additionalProperties"]["properties"]
+    block = whole["$defs"]["foreign_logits"]["additionalProperties"]["properties"]
     assert block["kind"]["enum"] == list(import_checks.KINDS)
     assert list(block["fields"]["properties"]) == list(import_formats.FIELDS)
     assert tuple(import_formats._READERS) == ENDINGS

@@ -3,15 +3,14 @@
 import copy
 
 import pytest
-import yaml
 
 from sidekick import recipes
-from unit.test_config import DATASET, DISTILL, MODEL, PROBE, SEARCH, SHIPPED, put
+from unit.test_config import DATASET, DISTILL, MODEL, PROBE, SEARCH, of_images, put
 
 
 @pytest.fixture
 def config():
-    return yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    return of_images()
 
 
 def reordered(value):
@@ -283,16 +282,6 @@ def test_files_are_downloaded_as_registered_or_as_the_checksum_says(config):
     assert recipes.remote_file(config, "tinyimagenet", name)["checksum"] == entry["checksum"]
     entry["path"] = "here.zip"
     assert recipes.remote_file(config, "tinyimagenet", name) == registered
-
-
-def test_a_datasets_own_mirror_comes_before_the_general_one(config):
-    config["datasets"]["digits"] |= {"source": "tinyimagenet"}
-    assert recipes.mirror(config, "tinyimagenet") is None
-    config["downloads"] = {"mirror": "https://general"}
-    assert recipes.mirror(config, "tinyimagenet") == "https://general"
-    config["datasets"]["digits"]["mirror"] = "https://own"
-    assert recipes.mirror(config, "tinyimagenet") == "https://own"
-    assert recipes.mirror(config, "frost") == "https://general"
 
 
 def imported(config, **entry):

@@ -72,6 +72,43 @@ def small_cnn(width: int) -> dict[str, Any]:
     return {"architecture": "small_cnn", "options": {"width": width}}
 
 
+def mixed() -> dict[str, Any]:
+    """Two models of images beside three of text, with a sweep in either modality."""
+    config = small_config()
+    del config["mc_dropout"]
+    config["datasets"]["questions"] = {
+        "source": "graded_mcq",
+        "main_metric": "accuracy",
+        "task": {"prompt": "graded_mcq"},
+        "splits": {"train": 200, "val": 60, "test": 90},
+    }
+    for name, width in (("wide", 16), ("middle", 12), ("narrow", 8)):
+        config["models"][name] = llama(width)
+    settings = {"steps": 3, "batch_size": 16, "learning_rate": 0.01, "weight_decay": 0.01}
+    config["language"] = {
+        "finetune": settings,
+        "gatekeeper": {"training": {"steps": 2, "learning_rate": 0.001}},
+    }
+    config["gatekeeper"]["pairs"]["narrow"] = {"large": "wide", "hedges": ["n"]}
+    return config
+
+
+def llama(width: int) -> dict[str, Any]:
+    """Give the entry of a language model of one layer that starts from scratch."""
+    return {
+        "modality": "text",
+        "architecture": "llama",
+        "tokenizer": "words",
+        "options": {
+            "hidden_size": width,
+            "intermediate_size": 2 * width,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 64,
+        },
+    }
+
+
 SEARCH = {"trials": 3, "learning_rate": [0.002, 0.02], "weight_decay": [0.01, 0.1]}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.configs import small_config, three_models
+from workflow.configs import mixed, small_config, three_models
 from workflow.project import Project
 
 
@@ -44,11 +44,26 @@ def finished(build_once, tmp_path) -> Project:
     """A finished benchmark of three models and two seeds, whose jobs are stubs."""
 
     def build(folder: Path) -> None:
-        project = Project.create(folder, three_models())
-        project.use_stubs()
-        project.snakemake("--cores", "2")
+        finish_stubs(folder, three_models())
 
     return Project(build_once("finished_stubs", build)).copy(tmp_path / "project")
+
+
+@pytest.fixture
+def finished_mixed(build_once, tmp_path) -> Project:
+    """The same of images and text."""
+
+    def build(folder: Path) -> None:
+        finish_stubs(folder, mixed())
+
+    return Project(build_once("finished_mixed_stubs", build)).copy(tmp_path / "project")
+
+
+def finish_stubs(folder: Path, config: dict) -> None:
+    """Finish a benchmark whose jobs are stubs."""
+    project = Project.create(folder, config)
+    project.use_stubs()
+    project.snakemake("--cores", "2")
 
 
 @pytest.fixture

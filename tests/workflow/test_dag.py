@@ -3,6 +3,8 @@
 The jobs are stubs, so that the finished state costs seconds; Snakemake's records of it are real.
 """
 
+from collections import Counter
+
 import pytest
 import yaml
 
@@ -96,37 +98,46 @@ def test_a_fresh_folder_needs_every_job_once(tmp_path):
 
 def test_the_embedded_benchmark_needs_every_job_once(tmp_path):
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    project = Project.create(tmp_path / "project", config)
-    counts = {}
-    for job in project.plan():
-        rule = job.split()[0]
-        counts[rule] = counts.get(rule, 0) + 1
-    datasets, models, seeds = (len(config[key]) for key in ("datasets", "models", "seeds"))
-    heads, sweeps = len(config["mc_dropout"]["models"]), len(config["gatekeeper"]["pairs"])
+    counts = Counter(job.split()[0] for job in Project.create(tmp_path / "project", config).plan())
+    seeds, pairs = len(config["seeds"]), config["gatekeeper"]["pairs"]
+    texts = {name for name, entry in config["models"].items() if entry.get("modality") == "text"}
+    models, heads = len(config["models"]) - len(texts), len(config["mc_dropout"]["models"])
+    sweeps, text_sweeps = len(pairs.keys() - texts), len(pairs.keys() & texts)
     sampled = len(config["mc_dropout"]["full_network"]["models"])
+    hedges = sum(len(pair.get("hedges", [])) for pair in pairs.values())
+    assert set(config["datasets"]) == {"digits", "graded_mcq"}
     expected = {
-        "prepare_dataset": datasets,
-        "draw_splits": datasets * seeds,
-        "finetune": datasets * models * seeds,
-        "train_mc_dropout": datasets * heads * seeds,
-        "quantise": datasets * heads * seeds,
-        "cache_int8_logits": datasets * heads * seeds,
-        "gatekeeper": datasets * sweeps * seeds,
-        "cache_logits": datasets * (models + heads) * seeds,
-        "cache_sweep": datasets * sweeps * seeds,
-        "cache_passes": datasets * sampled * seeds,
-        "evaluate_passes": datasets * sampled,
-        "count_flops": datasets * models,
-        "evaluate_single": datasets * models,
-        "evaluate_pairs": datasets * (models - 1),
-        "evaluate_mc_dropout": datasets * heads,
-        "plot_mc_dropout_examples": datasets * heads,
-        "evaluate_gatekeeper": datasets * sweeps,
-        "deploy": len(config["deployment"]),
+        # Of either modality.
+        "prepare_dataset": 2,
+        "draw_splits": 2 * seeds,
+        "evaluate_single": models + len(texts),
+        "evaluate_pairs": models - 1 + len(texts) - 1,
+        "evaluate_gatekeeper": len(pairs),
         "collect_leaderboard": 1,
         "plot_leaderboard": 1,
+        # Of images.
+        "finetune": models * seeds,
+        "train_mc_dropout": heads * seeds,
+        "quantise": heads * seeds,
+        "cache_int8_logits": heads * seeds,
+        "gatekeeper": sweeps * seeds,
+        "cache_logits": (models + heads) * seeds,
+        "cache_sweep": sweeps * seeds,
+        "cache_passes": sampled * seeds,
+        "evaluate_passes": sampled,
+        "count_flops": models,
+        "evaluate_mc_dropout": heads,
+        "plot_mc_dropout_examples": heads,
+        "deploy": len(config["deployment"]),
+        # Of text.
+        "finetune_language": len(texts) * seeds,
+        "count_language_flops": len(texts),
+        "cache_choices": len(texts) * seeds,
+        "gatekeeper_language": text_sweeps * seeds,
+        "cache_choice_sweep": text_sweeps * seeds,
+        "cache_hedge": hedges * seeds,
     }
-    assert counts == expected
+    assert counts == {rule: count for rule, count in expected.items() if count}
 
 
 def test_two_datasets_do_not_mix(tmp_path):

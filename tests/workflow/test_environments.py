@@ -21,7 +21,7 @@ from workflow.imports import SCRIPTS, imports_of, reachable
 from workflow.project import ROOT
 
 STAGES = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"pytorch": "torch", "huggingface_hub": "huggingface-hub"}
 # Loaded by their names in a registry, which no import statement shows.
 LOADED_BY_NAME = {"datasets": ["sidekick.datasets.digits"]}
 
@@ -61,7 +61,7 @@ def environment(stage: str) -> dict[str, str]:
     text = (ROOT / "envs" / f"{stage}.yaml").read_text()
     pins = {}
     for dependency in yaml.safe_load(text)["dependencies"]:
-        name, pin = re.fullmatch(r"([a-z0-9-]+) =([0-9][0-9a-z.]*)", dependency).groups()
+        name, pin = re.fullmatch(r"([a-z0-9_-]+) =([0-9][0-9a-z.]*)", dependency).groups()
         pins[CONDA_NAMES.get(name, name)] = pin
     return pins
 
@@ -130,7 +130,9 @@ def modules_of(stage: str) -> tuple[list[str], set[str]]:
 
 
 def test_there_is_one_environment_per_stage():
-    assert STAGES == ["datasets", "evaluate", "figures", "flops", "logits", "quantise", "train"]
+    assert STAGES == [
+        "datasets", "evaluate", "figures", "flops", "language", "logits", "quantise", "train",
+    ]  # fmt: skip
     assert all(scripts_of(stage) for stage in STAGES)
 
 

@@ -255,7 +255,7 @@ def _footer(file: BinaryIO) -> tuple[int, bytes]:
 @cache
 def software() -> dict[str, str]:
     """Give the versions that an artifact records: ours, the libraries' and the git revision."""
-    names = ("numpy", "pyarrow", "polars", "torch", "timm", "snakemake")
+    names = ("numpy", "pyarrow", "polars", "torch", "timm", "transformers", "snakemake")
     versions = {"sidekick": __version__, "python": platform.python_version()}
     for name in names:
         try:

@@ -12,8 +12,15 @@ from sidekick.config_deployment import check_deployment
 from sidekick.config_form import check_file, check_form, check_parts, suggest
 from sidekick.config_gatekeeper import check_gatekeeper
 from sidekick.config_imports import check_imports, check_origins
-from sidekick.datasets import corruption_names, get_dataset, get_shift_source
+from sidekick.config_language import (
+    check_language_model,
+    check_language_training,
+    check_modalities,
+    check_text_dataset,
+)
+from sidekick.datasets import corruption_names, get_dataset, get_shift_source, source_files
 from sidekick.errors import SidekickError
+from sidekick.modalities import IMAGE, TEXT, model_modality
 from sidekick.models import names
 
 __all__ = ["check_file", "validate"]
@@ -33,10 +40,17 @@ def validate(config: Mapping[str, Any], schema_path: str | Path) -> None:
     for dataset, entry in sources.items():
         _check_dataset(f"datasets.{dataset}", entry)
     _check_checksums(sources)
+    check_modalities(config)
     for model, entry in config["models"].items():
-        if not recipes.is_imported(config, model):
-            _check_model(f"models.{model}", entry, config)
-            _check_training(f"models.{model}.finetune", config, model)
+        if recipes.is_imported(config, model):
+            continue
+        path = f"models.{model}"
+        if model_modality(config, model) == TEXT:
+            check_language_model(path, entry)
+            check_language_training(f"{path}.finetune", config, model)
+        else:
+            _check_model(path, entry, config)
+            _check_training(f"{path}.finetune", config, model)
     check_imports(config)
     for key in ("deferral_ratios", "budgets", "accuracies"):
         _check_percents(f"cascade.{key}", config["cascade"].get(key, []))
@@ -51,6 +65,7 @@ def _check_dataset(path: str, entry: Mapping[str, Any]) -> None:
     except SidekickError as error:
         raise SidekickError(f"{path}.source: {error}") from None
     _check_origin(path, entry, has_files=bool(dataset.files))
+    check_text_dataset(path, entry)
     shift = entry.get("shift")
     if shift is None:
         return
@@ -94,7 +109,7 @@ def _check_origin(path: str, entry: Mapping[str, Any], *, has_files: bool) -> No
 
 def _check_checksums(datasets: Mapping[str, Any]) -> None:
     """Refuse two datasets of one source that want different files under one name."""
-    seen: dict[str, tuple[str, str | None]] = {}
+    seen: dict[str, tuple[str, Any]] = {}
     for dataset, entry in datasets.items():
         blocks = [(f"datasets.{dataset}", entry["source"], entry)]
         if "source" in (shift := entry.get("shift") or {}):
@@ -109,6 +124,14 @@ def _check_checksums(datasets: Mapping[str, Any]) -> None:
                     f"{path}.checksum: {checksum!r}, but {other} downloads the same file with "
                     f"checksum {known!r}; use `path` for one of them"
                 )
+            _check_checksum(path, source, checksum)
+
+
+def _check_checksum(path: str, source: str, checksum: Any) -> None:
+    try:
+        source_files(source, checksum)
+    except SidekickError as error:
+        raise SidekickError(f"{path}.checksum: {error}") from None
 
 
 def _check_model(path: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -119,13 +142,6 @@ def _check_model(path: str, entry: Mapping[str, Any], config: Mapping[str, Any])
             f"{path}.architecture: '{name}' is not a timm model or one of ours. "
             f"Most similar: {similar}"
         )
-    for dataset, dataset_entry in config["datasets"].items():
-        modality = get_dataset(dataset_entry["source"]).modality
-        if modality != "image":
-            raise SidekickError(
-                f"{path}.architecture: '{name}' reads images, but datasets.{dataset} "
-                f"is of modality '{modality}'"
-            )
     weights = entry.get("pretrained")
     if isinstance(weights, str) and not Path(weights).exists():
         raise SidekickError(
@@ -175,6 +191,7 @@ def _check_mc_dropout(config: Mapping[str, Any]) -> None:
                 f"mc_dropout.models: '{model}' brings its logits; a head needs a model that is "
                 "trained here"
             )
+        _require_images("mc_dropout.models", model, config)
     for model in block.get("full_network", {}).get("models", []):
         _check_sampled(model, config)
     _check_percents("mc_dropout.levels", block["levels"])
@@ -217,6 +234,14 @@ def _check_sampled(model: str, config: Mapping[str, Any]) -> None:
     if recipes.is_imported(config, model):
         raise SidekickError(
             f"{path}: '{model}' brings its logits; passes need a model that is trained here"
+        )
+    _require_images(path, model, config)
+
+
+def _require_images(path: str, model: str, config: Mapping[str, Any]) -> None:
+    if model_modality(config, model) != IMAGE:
+        raise SidekickError(
+            f"{path}: '{model}' is a language model; MC dropout is for models of images"
         )
 
 

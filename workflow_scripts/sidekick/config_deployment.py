@@ -6,7 +6,7 @@ Used while Snakemake parses the workflow, so it imports nothing heavy.
 from collections.abc import Mapping
 from typing import Any
 
-from sidekick import recipes
+from sidekick import modalities, recipes
 from sidekick.config_form import suggest
 from sidekick.errors import SidekickError
 
@@ -34,6 +34,11 @@ def check_deployment(config: Mapping[str, Any]) -> None:
             if entry[key] not in allowed:
                 hint = suggest(str(entry[key]), map(str, allowed))
                 raise SidekickError(f"{path}.{key}: {entry[key]!r} is not under {key}s{hint}")
+        if modalities.is_generated(config, entry["dataset"]):
+            raise SidekickError(
+                f"{path}.dataset: the answers of '{entry['dataset']}' are generated; only models "
+                "that choose among classes or options can be deployed"
+            )
         _check_kind(path, entry)
         _check_models(f"{path}.models", config, name)
 
@@ -57,10 +62,19 @@ def _check_kind(path: str, entry: Mapping[str, Any]) -> None:
 
 
 def _check_models(path: str, config: Mapping[str, Any], name: str) -> None:
-    for text in config["deployment"][name]["models"]:
+    entry = config["deployment"][name]
+    kind = {"image": "images", "text": "questions"}[
+        modalities.dataset_modality(config, entry["dataset"])
+    ]
+    for text in entry["models"]:
         if (model := text.partition("@")[0]) not in config["models"]:
             hint = suggest(model, config["models"])
             raise SidekickError(f"{path}: '{model}' is not under models{hint}")
+        if model not in (own := modalities.models_of(config, entry["dataset"])):
+            raise SidekickError(
+                f"{path}: '{model}' is no model for the {kind} of '{entry['dataset']}'; allowed "
+                f"are {', '.join(own)}"
+            )
     seen: list[str] = []
     for model, recipe in recipes.deployed_models(config, name):
         allowed = recipes.evaluated_recipes(config, model)

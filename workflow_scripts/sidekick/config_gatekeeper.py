@@ -3,12 +3,14 @@
 Used while Snakemake parses the workflow, so it imports nothing heavy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sidekick import recipes
 from sidekick.config_form import check_parts, suggest
+from sidekick.config_language import check_language_sweep
 from sidekick.errors import SidekickError
+from sidekick.modalities import IMAGE, TEXT, dataset_modality, model_modality
 from sidekick.training.gatekeeper_settings import GatekeeperSettings
 
 # Parts of fine-tuning that a sweep, which goes on from its end, does not have.
@@ -29,14 +31,34 @@ def check_gatekeeper(config: Mapping[str, Any]) -> None:
     if block is None:
         return
     recipes.sweep(config)
+    for model in block["pairs"]:
+        _check_pair(f"gatekeeper.pairs.{model}", config, model)
+        if model_modality(config, model) == TEXT:
+            check_language_sweep(config, model)
+    of_images = [model for model in block["pairs"] if model_modality(config, model) == IMAGE]
+    if of_images:
+        _check_image_sweeps(config, block, of_images)
+
+
+def _check_image_sweeps(
+    config: Mapping[str, Any], block: Mapping[str, Any], models: Sequence[str]
+) -> None:
+    if "training" not in block:
+        raise SidekickError(
+            f"gatekeeper: the key 'training' is missing, and pairs.{models[0]} reads images"
+        )
     for key in _NOT_OF_SWEEPS:
         if block["training"].get(key) is not None:
             raise SidekickError(
                 f"gatekeeper.training.{key}: {block['training'][key]!r}, but a sweep goes on from "
                 "a trained model; leave it out"
             )
-    for model in block["pairs"]:
-        _check_pair(f"gatekeeper.pairs.{model}", config, model)
+    for model in models:
+        if "hedges" in block["pairs"][model]:
+            raise SidekickError(
+                f"gatekeeper.pairs.{model}.hedges: {block['pairs'][model]['hedges']}, but the "
+                "model reads images; leave it out"
+            )
         recipe = recipes.gatekeeper_recipe(config, model)
         settings = GatekeeperSettings.of(recipe)
         check_parts("gatekeeper.training", recipe)
@@ -55,11 +77,14 @@ def _check_pair(path: str, config: Mapping[str, Any], model: str) -> None:
             + suggest(model, trained)
         )
     pair = recipes.gatekeeper_pair(config, model)
-    others = [one for one in config["models"] if one != model]
+    modality = model_modality(config, model)
+    others = [
+        one for one in config["models"] if one != model and model_modality(config, one) == modality
+    ]
     if pair["large"] not in others:
         raise SidekickError(
-            f"{path}.large: '{pair['large']}' is no other model of this benchmark"
-            + suggest(pair["large"], others)
+            f"{path}.large: '{pair['large']}' is no other model of this benchmark "
+            f"and of modality '{modality}'" + suggest(pair["large"], others)
         )
     if pair["start"] == "distill" and "distill" not in config["models"][model]:
         raise SidekickError(
@@ -106,6 +131,8 @@ def _check_use(block: Mapping[str, Any], settings: GatekeeperSettings) -> None:
 
 def _check_folds(config: Mapping[str, Any], folds: int) -> None:
     for dataset, entry in config["datasets"].items():
+        if dataset_modality(config, dataset) != IMAGE:
+            continue
         samples = entry["splits"]["train"]
         if folds > samples:
             raise SidekickError(

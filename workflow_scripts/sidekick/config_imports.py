@@ -3,13 +3,14 @@
 Used while Snakemake parses the workflow, so it imports nothing heavy.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sidekick import recipes
 from sidekick.config_form import suggest
 from sidekick.errors import SidekickError
+from sidekick.modalities import IMAGE, TEXT, datasets_of, model_modality
 
 # What `logit_cache.import_formats` reads; a test compares the two.
 ENDINGS = (".npz", ".npy", ".csv", ".parquet")
@@ -32,10 +33,11 @@ def check_origins(config: Mapping[str, Any]) -> None:
     for model, entry in config["models"].items():
         _check_kind(f"models.{model}", entry)
     trained = [model for model in config["models"] if not recipes.is_imported(config, model)]
-    for key in ("finetune", "compute") if trained else ():
+    of_images = [model for model in trained if model_modality(config, model) == IMAGE]
+    for key in ("finetune", "compute") if of_images else ():
         if key not in config:
             raise SidekickError(
-                f"the top level: the key '{key}' is missing, and models.{trained[0]} is trained"
+                f"the top level: the key '{key}' is missing, and models.{of_images[0]} is trained"
             )
     for dataset, entry in config["datasets"].items():
         _check_source(f"datasets.{dataset}", entry, trained)
@@ -51,7 +53,8 @@ def check_imports(config: Mapping[str, Any]) -> None:
     """
     for model, entry in config["models"].items():
         if recipes.is_imported(config, model):
-            _check_datasets(f"models.{model}.logits", entry["logits"], config["datasets"])
+            own = datasets_of(config, model)
+            _check_datasets(f"models.{model}.logits", entry["logits"], own)
             for dataset, block in entry["logits"].items():
                 path = f"models.{model}.logits.{dataset}"
                 _check_splits(path, block, f"datasets.{dataset}", config["datasets"][dataset])
@@ -61,6 +64,8 @@ def check_imports(config: Mapping[str, Any]) -> None:
 
 
 def _check_kind(path: str, entry: Mapping[str, Any]) -> None:
+    if entry.get("modality") == TEXT and "logits" not in entry:
+        return
     if "architecture" not in entry and "logits" not in entry:
         raise SidekickError(
             f"{path}: the key 'architecture' is missing; give it for a model that is to be "
@@ -109,11 +114,12 @@ def _refuse_keys(path: str, entry: Mapping[str, Any], keys: tuple[str, ...], why
             raise SidekickError(f"{path}.{key}: {entry[key]!r}, but {why}; leave it out")
 
 
-def _check_datasets(path: str, logits: Mapping[str, Any], datasets: Mapping[str, Any]) -> None:
+def _check_datasets(path: str, logits: Mapping[str, Any], datasets: Sequence[str]) -> None:
     for dataset in logits:
         if dataset not in datasets:
             raise SidekickError(
-                f"{path}: '{dataset}' is not under datasets" + suggest(dataset, datasets)
+                f"{path}: '{dataset}' is no dataset of the model's modality"
+                + suggest(dataset, datasets)
             )
     for dataset in datasets:
         if dataset not in logits:
@@ -191,7 +197,7 @@ def _check_shift_of_all(config: Mapping[str, Any], dataset: str) -> None:
     entries = {
         f"models.{model}.logits.{dataset}": entry["logits"][dataset]
         for model, entry in config["models"].items()
-        if "logits" in entry
+        if dataset in entry.get("logits", {})
     }
     having = [path for path, entry in entries.items() if "shift" in entry]
     lacking = [path for path in entries if path not in having]

@@ -22,6 +22,15 @@ GATEKEEPER_CHOSEN = "gatekeeper_chosen"
 """Of the alphas of a sweep the one that each seed's `val` chose."""
 
 
+HEDGE = "hedge_"
+"""Begins the recipes that only ask a fine-tuned language model, in words, to be careful."""
+
+
+def is_hedged(recipe: str) -> bool:
+    """Tell recipes that add a sentence to the prompt and nothing else."""
+    return recipe.startswith(HEDGE)
+
+
 def is_base(recipe: str) -> bool:
     """Tell whether a predictor's recipe is the base one of all its models."""
     return all(part in BASE_RECIPES for part in recipe.split("+"))

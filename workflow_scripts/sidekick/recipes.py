@@ -10,6 +10,10 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from sidekick.datasets import get_dataset, source_files
+from sidekick.datasets.origins import downloads
+from sidekick.modalities import TEXT, model_modality
+from sidekick.prompts import load_prompt
+from sidekick.recipe_names import HEDGE
 from sidekick.training.gatekeeper_settings import GatekeeperSettings
 from sidekick.training.search import draw_trial
 from sidekick.training.sweep import sweep_recipes
@@ -27,14 +31,23 @@ REVISIONS = {
     "distill": 1,
     "gatekeeper": 1,
     "train_mc_dropout": 2,
+    "finetune_language": 1,
+    "gatekeeper_language": 1,
     "cache_logits": 2,
     "cache_sweep": 1,
     "quantise": 1,
     "cache_int8_logits": 1,
     "cache_passes": 1,
+    "cache_choices": 1,
+    "cache_choice_sweep": 1,
+    "cache_hedge": 1,
+    "cache_generations": 1,
+    "cache_generation_sweep": 1,
 }
 
-_ARCHITECTURE_KEYS = ("architecture", "input", "options", "pretrained")
+_ARCHITECTURE_KEYS = (
+    "architecture", "dtype", "input", "modality", "options", "pretrained", "revision", "tokenizer",
+)  # fmt: skip
 _DATASET_KEYS = ("checksum", "main_metric", "shift", "source", "splits")
 # Of the `finetune` block: jobs of their own.
 _STAGES = ("linear_probe", "search")
@@ -117,7 +130,8 @@ def sweep(config: Mapping[str, Any]) -> list[str]:
 
 def gatekeeper_pair(config: Mapping[str, Any], model: str) -> dict[str, str]:
     """Give the `large` model that a gatekept one defers to, and the recipe that it starts from."""
-    return {"start": "finetune", **config["gatekeeper"]["pairs"][model]}
+    pair = config["gatekeeper"]["pairs"][model]
+    return {"start": pair.get("start", "finetune"), "large": pair["large"]}
 
 
 def gatekeeper_recipe(config: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -240,22 +254,10 @@ def deployed_models(config: Mapping[str, Any], name: str) -> list[tuple[str, str
 
 def remote_file(config: Mapping[str, Any], source: str, name: str) -> dict[str, Any]:
     """Give what is known of a file to download: name, URL, checksum and size."""
-    wanted = {block["checksum"] for block in _downloads(config, source) if "checksum" in block}
-    file = source_files(source, *wanted)[name]
+    # All blocks of a source agree: see `sidekick.config`.
+    wanted = [block["checksum"] for block in downloads(config, source) if "checksum" in block]
+    file = source_files(source, *wanted[:1])[name]
     return _sorted(asdict(file))
-
-
-def mirror(config: Mapping[str, Any], source: str) -> str | None:
-    """Give the URL prefix that a source's files may also be had from."""
-    own = [block["mirror"] for block in _downloads(config, source) if "mirror" in block]
-    return own[0] if own else config.get("downloads", {}).get("mirror")
-
-
-def _downloads(config: Mapping[str, Any], source: str) -> list[Mapping[str, Any]]:
-    """Give the blocks of datasets for which a source is downloaded."""
-    entries = config["datasets"].values()
-    blocks = [block for entry in entries for block in (entry, entry.get("shift") or {})]
-    return [block for block in blocks if block.get("source") == source and "path" not in block]
 
 
 def dataset_recipe(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
@@ -268,11 +270,40 @@ def dataset_recipe(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     return _sorted(recipe)
 
 
+def language_task(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Say how a dataset's questions are asked and answers scored."""
+    return _sorted(config["datasets"][dataset]["task"])
+
+
+def prompt_version(config: Mapping[str, Any], dataset: str) -> int:
+    """Give the version of a dataset's prompt: what an older text was asked by is asked anew."""
+    return load_prompt(config["datasets"][dataset]["task"]["prompt"]).version
+
+
+def language_gatekeeper_recipe(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Merge a language model's training settings with those of its sweep."""
+    block = config["language"]["gatekeeper"]
+    inherited = finetune_recipe(config, model)
+    inherited.pop("options_loss", None)
+    training = _merged(inherited, block["training"])
+    chosen = {key: value for key, value in block.items() if key != "training"}
+    given = {key: value for key, value in training.items() if value is not None}
+    return _sorted({**given, "gatekeeper": chosen})
+
+
+def hedges(config: Mapping[str, Any], model: str) -> dict[str, str]:
+    """Give the recipes that only add a sentence to a gatekept model's prompts, and which one."""
+    pair = config["gatekeeper"]["pairs"][model]
+    return {f"{HEDGE}{name}": name for name in sorted(pair.get("hedges", []))}
+
+
 def _settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Give a model's training settings; none where it brings its logits."""
     if is_imported(config, model):
         return {}
-    merged = _merged(config["finetune"], config["models"][model].get("finetune", {}))
+    is_text = model_modality(config, model) == TEXT
+    shared = config["language"]["finetune"] if is_text else config["finetune"]
+    merged = _merged(shared, config["models"][model].get("finetune", {}))
     return _sorted({key: value for key, value in merged.items() if value is not None})
 
 

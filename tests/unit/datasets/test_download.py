@@ -396,3 +396,45 @@ def test_a_full_disk(size, small_disk, server):
 def test_a_malformed_checksum_is_refused(fetch):
     with pytest.raises(SidekickError, match=r"checksum 'sha1:abc': expected 'md5:'"):
         fetch(checksum="sha1:abc")
+
+
+def test_a_file_without_a_checksum_is_believed_once(fetch, server, caplog):
+    server.files["a.bin"] = Served(CONTENTS)
+    caplog.set_level("INFO", "sidekick.datasets.download")
+    target = fetch(checksum=None, size=None)
+    assert target.read_bytes() == CONTENTS
+    assert f"{DIGEST} not verified: no checksum is known" in caplog.text
+    asked = len(server.answers)
+    assert fetch(checksum=None, size=None) == target
+    assert fetch(checksum=None, size=None, offline=True) == target
+    assert len(server.answers) == asked
+
+
+def test_without_a_checksum_what_an_earlier_run_left_is_not_continued(fetch, server, part):
+    server.files["a.bin"] = Served(CONTENTS)
+    part(b"?" * 1000)
+    assert fetch(checksum=None, size=None).read_bytes() == CONTENTS
+    assert server.answers[0].range is None
+
+
+def test_without_a_checksum_a_tag_lets_a_broken_download_go_on(fetch, server):
+    server.files["a.bin"] = Served(CONTENTS, cut_after=SIZE // 2, cuts=1)
+    assert fetch(checksum=None, size=None).read_bytes() == CONTENTS
+    assert [answer.status for answer in server.answers] == [200, 206]
+
+
+def test_without_checksum_and_tag_a_broken_download_starts_again(fetch, server):
+    server.files["a.bin"] = Served(CONTENTS, cut_after=SIZE // 2, cuts=1, etag=None)
+    assert fetch(checksum=None, size=None).read_bytes() == CONTENTS
+    assert [answer.status for answer in server.answers] == [200, 200]
+
+
+def test_without_checksum_and_length_nothing_tells_that_a_file_is_whole(fetch, server):
+    server.files["a.bin"] = Served(CONTENTS, claims="")
+    with pytest.raises(SidekickError, match="it states no length, and no checksum is known"):
+        fetch(checksum=None, size=None)
+
+
+def test_offline_says_that_no_checksum_is_known(fetch):
+    with pytest.raises(SidekickError, match="unknown size, no known checksum, published at"):
+        fetch(checksum=None, size=None, offline=True)

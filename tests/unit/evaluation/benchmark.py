@@ -16,7 +16,9 @@ from sidekick.methods.dropout_decomposition import decompose
 
 CELLS = (("fog", 1), ("fog", 3), ("snow", 1), ("snow", 3))
 SPLITS = ("val", "test", "shift")
-TABLES = ("metrics", "curves", "fits")
+TABLES = ("metrics", "curves", "fits", "parts")
+# Of jobs whose predictors are of images only.
+OF_IMAGES = TABLES[:-1]
 MC_RECIPES = ("mc_dropout", "mc_dropout_int8")
 BIG, SMALL = "zeta", "alpha"
 
@@ -223,6 +225,7 @@ class Benchmark:
             evaluate_passes,
             f"passes/{model}",
             {"model": model},
+            OF_IMAGES,
             logits=logits,
             flops=str(self.flops(model)),
             passes=count,
@@ -266,7 +269,7 @@ class Benchmark:
             evaluate_mc_dropout,
             f"mc_dropout/{model}",
             {"model": model},
-            (*TABLES, "examples"),
+            (*OF_IMAGES, "examples"),
             logits=self.mc_dropout_logits(model, recipes),
             checkpoints=[str(path) for path in checkpoints],
             flops=str(self.flops(model)),

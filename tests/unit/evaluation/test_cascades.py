@@ -175,3 +175,34 @@ def test_max_softmax_is_that_of_the_logits(tables, seeds):
     fitted = row(tables["fits"], predictor="cascade", variant="max_softmax_defer25", seed=0)
     expected = np.sort(max_softmax(seeds[0].logits["val"].astype(float)))[50]
     assert fitted["threshold"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.fixture
+def language(tmp_path):
+    """A benchmark whose cascade may ask for the entropy of a language model's answer."""
+    made = Benchmark(tmp_path, sizes={"val": 60, "test": 150, "shift": 20})
+    made.cascade = {"deferral_ratios": [0.25], "gates": ["nent"]}
+    return made
+
+
+def test_answers_of_a_language_model_may_be_deferred_by_their_entropy(language):
+    rng = np.random.default_rng(0)
+    for columns in language.data.values():
+        columns["extras"] = {"entropy": rng.exponential(size=len(columns["labels"])).astype("f4")}
+    tables = language.write().pairs(SMALL, BIG)
+    areas = []
+    for seed in language.seeds:
+        right = Seed(language, seed).right["test"]
+        confidence = -language.data["test", SMALL, seed]["extras"]["entropy"]
+        found = evaluate_deferral(confidence, *right, unit_weights(150))
+        areas.append(found.deferral_area[0])
+    place = {"predictor": "cascade", "variant": "nent", "split": "test"}
+    found = row(tables["metrics"], **place, metric="deferral_area")
+    assert found["value"] == pytest.approx(np.mean(areas), abs=1e-6)
+    assert found["baseline"] == f"cascade:max_softmax:{BIG}+{SMALL}"
+
+
+def test_other_models_have_no_such_entropy(language):
+    tables = language.write().pairs(SMALL, BIG)
+    assert not len(pick(tables["metrics"], variant="nent"))
+    assert len(pick(tables["metrics"], predictor="cascade", variant="max_softmax"))

@@ -121,4 +121,5 @@ def test_a_model_without_its_base_recipe_is_refused(made):
             metrics="unused",
             curves="unused",
             fits="unused",
+            parts="unused",
         )

@@ -8,7 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sidekick.errors import SidekickError
-from sidekick.flops.count import analyse, count_flops, write_flops
+from sidekick.flops.count import count_flops, write_flops
+from sidekick.flops.tracing import analyse
 from sidekick.models.create import blank_image, create_model
 from unit.training import fakes
 

@@ -1,6 +1,6 @@
 """Small synthetic boards, in the schemas of the evaluation's tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -8,7 +8,13 @@ import numpy as np
 import polars as pl
 
 from sidekick.artifacts import write_table
-from sidekick.evaluation.tables import CURVES_SCHEMA, FITS_SCHEMA, METRICS_SCHEMA, to_table
+from sidekick.evaluation.tables import (
+    CURVES_SCHEMA,
+    FITS_SCHEMA,
+    METRICS_SCHEMA,
+    PARTS_SCHEMA,
+    to_table,
+)
 from sidekick.leaderboard.figures import DRAW
 from sidekick.leaderboard.figures.rows import Board
 from sidekick.metrics.registry import METRICS
@@ -27,11 +33,13 @@ def board_tables(
     shift: bool = True,
     mc_dropout: bool = True,
     gatekept: Sequence[str] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Make a leaderboard, its curves and fits; each model costs a third more than the last.
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Make a leaderboard, its curves, fits and parts; each model costs a third more than the last.
 
-    Those that are `gatekept` are so towards the last model.
+    Those that are `gatekept` are so towards the last model. `groups` are what the questions of a
+    part share, by what they are grouped by; without them there are no parts.
     """
     rng = np.random.default_rng(seed)
     costs = {model: 0.001 * 1.33**index for index, model in enumerate(models)}
@@ -41,24 +49,29 @@ def board_tables(
     rows = [row for entry in predictors for row in _rows(entry, seeds, shift, rng)]
     curves = [point for entry in predictors for point in _curves(entry, rng)]
     fits = [row for entry in predictors for row in _fits(entry, seeds, rng)]
+    parts = [row for entry in predictors for row in _parts(entry, seeds, groups or {}, rng)]
     return (
         pl.DataFrame(to_table(rows, METRICS_SCHEMA)),
         pl.DataFrame(to_table(curves, CURVES_SCHEMA)),
         pl.DataFrame(to_table(fits, FITS_SCHEMA)),
+        pl.DataFrame(to_table(parts, PARTS_SCHEMA)),
     )
 
 
 def board(*args, **options) -> Board:
     """Make a board to draw from."""
-    metrics, curves, fits = board_tables(*args, **options)
-    return Board(DATASET, metrics, curves, fits, 0.95)
+    return Board(DATASET, *board_tables(*args, **options), 0.95)
 
 
 def write_board(
-    folder: Path, metrics: pl.DataFrame, curves: pl.DataFrame, fits: pl.DataFrame
+    folder: Path,
+    metrics: pl.DataFrame,
+    curves: pl.DataFrame,
+    fits: pl.DataFrame,
+    parts: pl.DataFrame,
 ) -> dict:
     """Write a board's tables; give the arguments of `plot_leaderboard`."""
-    paths = {"leaderboard": metrics, "curves": curves}
+    paths = {"leaderboard": metrics, "curves": curves, "parts": parts}
     for name, table in paths.items():
         write_table(table.to_arrow(), folder / f"{name}.parquet", {})
     outputs = [
@@ -199,25 +212,38 @@ def _rows(entry: dict, seeds: int, shift: bool, rng) -> Iterator[dict]:
     if shift:
         places += [("shift", "mean", severity) for severity in (1, 2, 3, 4, 5, None)]
         places += [("shift", "blur", 1)]
-    facts = {key: value for key, value in entry.items() if key not in ("metrics", "baseline")}
     for split, corruption, severity in places:
+        place = {"split": split, "corruption": corruption, "severity": severity}
+        place |= {"samples": 90 if split == "test" else 30}
         for metric in entry["metrics"]:
-            up = METRICS[metric].higher_is_better
-            value = rng.uniform(0.85, 0.95) if up else rng.uniform(0.01, 0.08)
-            # So small that the baseline's value, which is value - delta, is positive.
-            delta, half = 0.1 * value * rng.uniform(-1, 1), 0.1 * value * rng.uniform()
-            row = facts | {
-                "benchmark": "b", "dataset": DATASET, "split": split, "corruption": corruption,
-                "severity": severity, "seeds": seeds, "samples": 90 if split == "test" else 30,
-                "metric": metric, "value": value, "low": 0.9 * value, "high": 1.1 * value,
-                "higher_is_better": up,
-            }  # fmt: skip
-            if entry["baseline"]:
-                row |= {
-                    "baseline": entry["baseline"], "delta": delta,
-                    "delta_low": delta - half, "delta_high": delta + half,
-                }  # fmt: skip
-            yield row
+            yield _row(entry, metric, place, seeds, rng)
+
+
+def _parts(entry: dict, seeds: int, groups: Mapping[str, Sequence[str]], rng) -> Iterator[dict]:
+    """Give a predictor's rows on parts of the test set."""
+    for grouping, names in groups.items():
+        for name in names:
+            place = {"split": "test", "grouping": grouping, "group": name, "samples": 30}
+            for metric in [own for own in ("accuracy", "nll") if own in entry["metrics"]]:
+                yield _row(entry, metric, place, seeds, rng)
+
+
+def _row(entry: dict, metric: str, place: dict, seeds: int, rng) -> dict:
+    facts = {key: value for key, value in entry.items() if key not in ("metrics", "baseline")}
+    up = METRICS[metric].higher_is_better
+    value = rng.uniform(0.85, 0.95) if up else rng.uniform(0.01, 0.08)
+    # So small that the baseline's value, which is value - delta, is positive.
+    delta, half = 0.1 * value * rng.uniform(-1, 1), 0.1 * value * rng.uniform()
+    row = facts | place | {
+        "benchmark": "b", "dataset": DATASET, "seeds": seeds, "metric": metric,
+        "value": value, "low": 0.9 * value, "high": 1.1 * value, "higher_is_better": up,
+    }  # fmt: skip
+    if entry["baseline"]:
+        row |= {
+            "baseline": entry["baseline"], "delta": delta,
+            "delta_low": delta - half, "delta_high": delta + half,
+        }  # fmt: skip
+    return row
 
 
 def _confidence_curves(place: dict, rng) -> Iterator[dict]:

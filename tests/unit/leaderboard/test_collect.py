@@ -1,12 +1,18 @@
 import random
 from itertools import combinations
 
+import numpy as np
 import polars as pl
 import pytest
 
 from sidekick.artifacts import read_facts, read_table, write_table
 from sidekick.errors import SidekickError
-from sidekick.evaluation.tables import CURVES_SCHEMA, FITS_SCHEMA, METRICS_SCHEMA
+from sidekick.evaluation.tables import (
+    CURVES_SCHEMA,
+    FITS_SCHEMA,
+    METRICS_SCHEMA,
+    PARTS_SCHEMA,
+)
 from sidekick.leaderboard.collect import KEYS, collect_leaderboard
 from unit.evaluation.benchmark import TABLES, Benchmark
 
@@ -44,6 +50,8 @@ def collect(made, tmp_path):
             "leaderboard": tmp_path / name / "leaderboard.parquet",
             "wide": tmp_path / name / "leaderboard.csv",
             "curves": tmp_path / name / "curves.parquet",
+            "parts": tmp_path / name / "parts.parquet",
+            "wide_parts": tmp_path / name / "parts.csv",
             "fits": tmp_path / name / "fits.csv",
             "findings": tmp_path / name / "findings.csv",
             "budgets": tmp_path / name / "budgets.csv",
@@ -188,7 +196,7 @@ def test_a_pair_that_was_not_evaluated_is_named_with_the_remedy(made, collect, t
         )
         other = tmp_path / str(index)
         write_table(table.filter(~gone).to_arrow(), other / "metrics.parquet", {})
-        for name in ("curves", "fits"):
+        for name in TABLES[1:]:
             (other / f"{name}.parquet").write_bytes((folder / f"{name}.parquet").read_bytes())
         changed.append(other)
     with pytest.raises(
@@ -217,7 +225,7 @@ def test_tables_that_disagree_are_refused_with_the_remedy(made, collect, tmp_pat
     folder = made.folder / "pairs" / "two"
     stale = pl.read_parquet(folder / "metrics.parquet").with_columns(pl.col("value") + 1e-9)
     write_table(stale.to_arrow(), tmp_path / "stale" / "metrics.parquet", {})
-    for name in ("curves", "fits"):
+    for name in TABLES[1:]:
         (tmp_path / "stale" / f"{name}.parquet").write_bytes(
             (folder / f"{name}.parquet").read_bytes()
         )
@@ -245,3 +253,57 @@ def test_a_damaged_table_is_named_and_leaves_no_board(made, collect, tmp_path):
 
 def test_two_collections_agree(collect):
     assert contents(collect(name="first")) == contents(collect(name="second"))
+
+
+@pytest.fixture(scope="module")
+def of_questions(tmp_path_factory):
+    """Two models on questions that have a level."""
+    made = Benchmark(
+        tmp_path_factory.mktemp("questions"),
+        models={"one": (3.0, 2.0), "two": (2.0, 1.5)},
+        cells=(),
+        sizes={"val": 30, "test": 40, "shift": 0},
+        replicates=20,
+    )
+    for columns in made.data.values():
+        rows = range(len(columns["labels"]))
+        columns["extras"] = {"level": np.array([str(row % 2) for row in rows], dtype=object)}
+    made.write()
+    made.single("one")
+    made.single("two")
+    made.pairs("two", "one")
+    return made
+
+
+def test_parts_are_collected_in_both_forms(of_questions, collect):
+    folders = [of_questions.folder / job for job in jobs("one", "two")]
+    outputs = collect(["one", "two"], folders)
+    parts = pl.DataFrame(read_table(outputs["parts"]))
+    assert parts.columns == PARTS_SCHEMA.names
+    own = pl.concat([pl.read_parquet(folder / "parts.parquet") for folder in folders])
+    order = ["group", *KEYS[5:], "metric"]
+    assert parts.sort(order).equals(own.unique().sort(order))
+    wide = pl.read_csv(outputs["wide_parts"])
+    assert len(wide) == len(parts.select("grouping", "group", *KEYS[5:]).unique())
+    assert {"grouping", "group", "samples", "accuracy", "nll", "ece", "auroc", "aurc"} < set(
+        wide.columns
+    )
+    for row in parts.sample(20, seed=1).iter_rows(named=True):
+        keys = ["grouping", *KEYS[5:]]
+        same = [pl.col(key).cast(pl.String).eq_missing(pl.lit(row[key])) for key in keys]
+        same.append(pl.col("group").cast(pl.String) == row["group"])
+        (found,) = wide.filter(same).select(row["metric"]).to_series()
+        assert found == pytest.approx(row["value"], nan_ok=True)
+
+
+def test_removed_models_leave_the_parts_too(of_questions, collect):
+    folders = [of_questions.folder / job for job in jobs("one", "two")]
+    parts = pl.DataFrame(read_table(collect(["one"], folders)["parts"]))
+    assert set(parts["large"]) == {"one"}
+    assert parts["small"].null_count() == len(parts)
+
+
+def test_without_groups_the_parts_are_headers(collect):
+    outputs = collect()
+    assert pl.DataFrame(read_table(outputs["parts"])).is_empty()
+    assert pl.read_csv(outputs["wide_parts"]).is_empty()

@@ -19,6 +19,9 @@ MODELS = ["tiny", "small_cnn", "large_net"]
 NO_METHOD = "oracle|noise|random|as_released"
 LONG = ["a" * 40 + "b" * 24, "a" * 40 + "c" + "b" * 23, "d" * 64]
 
+LEVELS = [str(level) for level in range(1, 8)]
+SUBJECTS = [f"college_and_high_school_science_{index:02d}" for index in range(57)]
+
 
 @pytest.fixture(autouse=True)
 def _style():
@@ -101,6 +104,18 @@ BOARDS = {
     "gatekept, many": (
         lambda: board([f"net{index}" for index in range(6)], gatekept=["net1", "net0"]),
         ["deltas"],
+    ),
+    "questions": (
+        lambda: board(MODELS, shift=False, groups={"level": ["1", "2"], "subject": SUBJECTS[:5]}),
+        ["accuracy_by_level"],
+    ),
+    "questions, long names, many subjects": (
+        lambda: board(LONG, shift=False, groups={"level": LEVELS, "subject": SUBJECTS}),
+        ["accuracy_by_level"],
+    ),
+    "questions of one model": (
+        lambda: board(["only"], shift=False, groups={"subject": SUBJECTS[:2]}),
+        ["accuracy_by_level"],
     ),
     "perfect": (lambda: perfect(board(MODELS)), ["aurc_vs_gmacs", "risk_coverage"]),
 }
@@ -252,3 +267,78 @@ def test_duos_are_placed_by_their_balance():
     # Two of the three have the same balance; the other stays where it is.
     np.testing.assert_allclose(letters["A"], balances[0], rtol=1e-9)
     assert letters["B"] < balances[1] < letters["C"]
+
+
+def with_accuracy(own, values):
+    """Set the accuracy of the large model alone on some groups."""
+    same = (pl.col("predictor") == "temperature") & (pl.col("large") == own.models[0])
+    accuracy = pl.col("value")
+    for group, value in values.items():
+        here = same & (pl.col("group") == group) & (pl.col("metric") == "accuracy")
+        accuracy = pl.when(here).then(value).otherwise(accuracy)
+    return replace(own, parts=own.parts.with_columns(accuracy.alias("value")))
+
+
+def test_samples_without_groups_are_told(boards, monkeypatch):
+    drawing = DRAW["accuracy_by_level"](boards["one model"])
+    texts = [text for text, _ in drawn_texts(drawing, monkeypatch)]
+    assert "The questions of toys have no groups." in texts
+
+
+def test_accuracy_by_level_draws_the_board_with_its_intervals(boards):
+    own = boards["questions"]
+    levels, subjects = DRAW["accuracy_by_level"](own).figure.axes
+    assert [text.get_text() for text in levels.get_xticklabels()] == ["level 1", "level 2"]
+    assert len(subjects.get_yticklabels()) == 5
+    # The small model, the large one and the duo, on either level.
+    drawn = sorted(line.get_ydata()[0] for line in levels.get_lines())
+    rows = own.parts.filter(
+        (pl.col("grouping") == "level")
+        & (pl.col("metric") == "accuracy")
+        & (
+            ((pl.col("predictor") == "duo") & (pl.col("variant") == "weighted"))
+            | ((pl.col("predictor") == "temperature") & (pl.col("variant") == "scaled"))
+        )
+        & pl.col("large").is_in([own.main_pair.large, own.main_pair.small])
+        & (pl.col("small").is_null() | (pl.col("small") == own.main_pair.small))
+        & (pl.col("recipe") == "finetune")
+    ).filter(~((pl.col("predictor") == "duo") & (pl.col("large") != own.main_pair.large)))
+    assert len(drawn) == len(rows) == 6
+    np.testing.assert_allclose(drawn, 100 * rows["value"].sort())
+    bars = [
+        segment[:, 1] for collection in levels.collections for segment in collection.get_segments()
+    ]
+    np.testing.assert_allclose(
+        sorted(map(tuple, bars)), sorted((100 * rows.select("low", "high").to_numpy()).tolist())
+    )
+
+
+def test_subjects_are_ordered_by_the_large_model_and_the_middle_is_left_out(boards):
+    own = boards["questions, long names, many subjects"]
+    values = {subject: (index * 31 % 57) / 100 for index, subject in enumerate(SUBJECTS)}
+    drawing = DRAW["accuracy_by_level"](with_accuracy(own, values))
+    *_, axes = drawing.figure.axes
+    ordered = sorted(SUBJECTS, key=values.get)
+    shown = [*ordered[:10], *ordered[-10:]]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        subject.replace("_", " ") for subject in shown
+    ]
+    assert "Of 57 subjects the 10 hardest and the 10 easiest." in drawing.caption
+
+
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        ((0.01, 0.02), "more accurate on 2 of 2 levels, and less on none"),
+        ((-0.02, -0.01), "more accurate on 0 of 2 levels, less on 2"),
+        ((-0.01, 0.02), "more accurate on 0 of 2 levels, and less on none"),
+    ],
+)
+def test_the_title_counts_levels_by_their_intervals(boards, bounds, told):
+    own = boards["questions"]
+    columns = [
+        pl.lit(value).alias(name)
+        for name, value in zip(("delta_low", "delta_high"), bounds, strict=True)
+    ]
+    drawing = DRAW["accuracy_by_level"](replace(own, parts=own.parts.with_columns(columns)))
+    assert drawing.title == f"The duo is {told}"

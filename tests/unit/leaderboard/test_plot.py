@@ -11,7 +11,13 @@ import pytest
 from PIL import Image
 
 from sidekick.errors import SidekickError
-from sidekick.leaderboard import FIGURES, GATEKEEPER_FIGURES, MC_DROPOUT_FIGURES
+from sidekick.leaderboard import (
+    FIGURES,
+    GATEKEEPER_FIGURES,
+    MC_DROPOUT_FIGURES,
+    SHIFT_FIGURES,
+    TEXT_FIGURES,
+)
 from sidekick.leaderboard.figures import DRAW
 from sidekick.leaderboard.plot import plot_leaderboard
 from unit.leaderboard.boards import DATASET, board_tables, write_board
@@ -20,7 +26,8 @@ from unit.leaderboard.boards import DATASET, board_tables, write_board
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("board")
-    arguments = write_board(folder, *board_tables(["tiny", "large"], gatekept=["tiny"]))
+    tables = board_tables(["tiny", "large"], gatekept=["tiny"], groups={"level": ["1", "2"]})
+    arguments = write_board(folder, *tables)
     before = dict(matplotlib.rcParams)
     plot_leaderboard(**arguments)
     assert all(matplotlib.rcParams[key] == before[key] for key in before if key != "backend")
@@ -28,7 +35,8 @@ def drawn(tmp_path_factory):
 
 
 def test_all_figures_have_a_module():
-    assert tuple(DRAW) == (*FIGURES, *GATEKEEPER_FIGURES, *MC_DROPOUT_FIGURES)
+    kinds = (FIGURES, SHIFT_FIGURES, TEXT_FIGURES, GATEKEEPER_FIGURES, MC_DROPOUT_FIGURES)
+    assert sorted(DRAW) == sorted(figure for kind in kinds for figure in kind)
 
 
 def test_every_figure_is_written_in_both_formats(drawn):
@@ -50,7 +58,7 @@ def test_every_figure_is_written_in_both_formats(drawn):
 
 def test_a_new_process_draws_the_same_bytes(drawn, tmp_path):
     # Those with placed labels, many panels and joined tables.
-    figures = ("aurc_vs_gmacs", "deferral", "deltas", "gatekeeper_alpha")
+    figures = ("aurc_vs_gmacs", "deferral", "deltas", "accuracy_by_level", "gatekeeper_alpha")
     first = [path for path in drawn["outputs"] if Path(path).stem in figures]
     second = [str(tmp_path / DATASET / Path(path).name) for path in first]
     again = {**drawn, "outputs": second}

@@ -89,7 +89,7 @@ def test_what_promises_nothing_has_no_row(board):
 
 
 def test_without_shift_there_are_rows_of_test_only():
-    board, _, fits = board_tables(["tiny", "big"], shift=False)
+    board, _, fits, _ = board_tables(["tiny", "big"], shift=False)
     table = what_promises_brought(board, fits)
     assert set(table["split"]) == {"test"}
     # Three aims of a cascade and of a duo cascade, each by two gates.

@@ -450,3 +450,48 @@ def test_reading_is_lossless_with_respect_to_the_table(path):
     cache = read_logits(path)
     assert table["label"].to_pylist() == cache.labels.tolist()
     assert table["logits"].to_pylist() == cache.logits.tolist()
+
+
+def test_extra_columns_are_passed_over(path):
+    columns = make_columns()
+    extras = {
+        "subject": np.array(["law", "art", "", "law", "é", "art"], dtype=object),
+        "entropy": np.linspace(0, 1, 6, dtype=np.float32),
+        "answer_tokens": np.arange(6, dtype=np.int32),
+    }
+    write(path, **columns, extras=extras)
+    table = read_table(path)
+    assert table.column_names[-3:] == list(extras)
+    for name, values in extras.items():
+        assert table[name].to_pylist() == values.tolist()
+    assert (read_logits(path).labels == columns["labels"]).all()
+
+
+def test_the_entropy_of_an_answer_is_kept_with_its_row(path):
+    entropy = np.linspace(0, 1, 6, dtype=np.float32)
+    write(path, **make_columns(), extras={"entropy": entropy})
+    cache = read_logits(path)
+    assert (cache.take(np.array([4, 1])).entropy == entropy[[4, 1]]).all()
+
+
+def test_without_an_entropy_there_is_none(path):
+    write(path, **make_columns())
+    assert read_logits(path).entropy is None
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("label", np.zeros(6), "column 'label' belongs to the cache itself"),
+        ("entropy", np.zeros(5), "column 'entropy' has 5 values for 6 rows"),
+        (
+            "entropy",
+            np.array([0, 1, np.nan, 1, 0, 1], np.float32),
+            "an entropy that is not finite in row 2",
+        ),
+    ],
+)
+def test_extra_columns_are_checked(path, name, values, message):
+    with pytest.raises(SidekickError, match=message):
+        write(path, **make_columns(), extras={name: values})
+    assert not path.exists()

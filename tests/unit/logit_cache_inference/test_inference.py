@@ -11,8 +11,9 @@ from sidekick.datasets.reading import load_split
 from sidekick.errors import SidekickError
 from sidekick.logit_cache import read_logits
 from sidekick.logit_cache.inference import cache_logits, cache_sweep, predict
-from sidekick.models.checkpoints import Description, load_model, save_checkpoint
+from sidekick.models.checkpoints import Description, save_checkpoint
 from sidekick.models.create import create_model, pooled_features
+from sidekick.models.loading import load_model
 from sidekick.models.mc_dropout_head import MCDropoutClassifier, MCDropoutHead
 from sidekick.models.pixels import as_tensor, to_unit
 from sidekick.models.preprocessing import Preprocessing, ToInput, load_image

@@ -10,8 +10,9 @@ from sidekick.datasets.reading import iterate_split
 from sidekick.errors import SidekickError
 from sidekick.logit_cache import read_logits
 from sidekick.logit_cache.passes import cache_passes
-from sidekick.models.checkpoints import Description, load_model, save_checkpoint
+from sidekick.models.checkpoints import Description, save_checkpoint
 from sidekick.models.create import create_model
+from sidekick.models.loading import load_model
 from sidekick.models.pixels import as_tensor, to_unit
 from sidekick.models.preprocessing import Preprocessing, ToInput
 from sidekick.models.runtime import reproducible

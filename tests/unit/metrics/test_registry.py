@@ -29,6 +29,8 @@ BOARD_ORDER = [
     "accuracy_budget_25",
     "accuracy_budget_50",
     "accuracy_budget_75",
+    "accuracy_flexible",
+    "truncated",
 ]
 
 
@@ -47,6 +49,7 @@ def test_entries():
     assert lower == {"nll", "brier", "ece", "aurc", "e_aurc", "augrc", "overlap"} | {
         "kept_error",
         "false_ignore_rate",
+        "truncated",
     }
 
 

@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from sidekick.artifacts import software
 from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import Description, describe, load_model, save_checkpoint
+from sidekick.models.checkpoints import Description, describe, save_checkpoint
 from sidekick.models.create import create_model
+from sidekick.models.loading import load_model
 from sidekick.models.mc_dropout_head import MCDropoutClassifier, MCDropoutHead
 from sidekick.models.preprocessing import Preprocessing
 

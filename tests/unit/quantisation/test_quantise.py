@@ -12,7 +12,7 @@ from sidekick.artifacts import read_json
 from sidekick.datasets.reading import load_split
 from sidekick.errors import SidekickError
 from sidekick.methods.mc_dropout import load_head
-from sidekick.models.checkpoints import load_model
+from sidekick.models.loading import load_model
 from sidekick.models.pixels import as_tensor, to_unit
 from sidekick.models.preprocessing import ToInput
 from sidekick.quantisation.inference import load_network

@@ -6,7 +6,8 @@ from safetensors.torch import load_file
 
 from sidekick.artifacts import read_facts, read_table
 from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import describe, load_model
+from sidekick.models.checkpoints import describe
+from sidekick.models.loading import load_model
 from sidekick.models.preprocessing import Preprocessing
 from unit.training import fakes
 from unit.training.fakes import ENTRY, PREPROCESSING, RECIPE

@@ -4,8 +4,9 @@ from safetensors.torch import load_file, save_file
 
 from sidekick.artifacts import read_table
 from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import describe, load_model, save_checkpoint
+from sidekick.models.checkpoints import describe, save_checkpoint
 from sidekick.models.create import create_model
+from sidekick.models.loading import load_model
 from sidekick.models.mc_dropout_head import MCDropoutClassifier
 from sidekick.training.mc_dropout import _binary_cross_entropy
 from unit.training.fakes import ENTRY

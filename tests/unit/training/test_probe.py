@@ -4,8 +4,9 @@ from safetensors.torch import load_file
 
 from sidekick.artifacts import read_table
 from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import describe, load_model
+from sidekick.models.checkpoints import describe
 from sidekick.models.create import create_model
+from sidekick.models.loading import load_model
 from sidekick.models.preprocessing import Preprocessing
 from sidekick.training.probe import require_linear_classifier
 from unit.training.architectures import ARCHITECTURES

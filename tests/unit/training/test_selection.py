@@ -5,7 +5,8 @@ from safetensors.torch import load_file
 
 from sidekick.artifacts import read_facts, read_table
 from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import describe, load_model, save_checkpoint
+from sidekick.models.checkpoints import describe, save_checkpoint
+from sidekick.models.loading import load_model
 from sidekick.training.selection import select_trial
 from unit.training.fakes import ENTRY
 

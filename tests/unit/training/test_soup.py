@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import describe, load_model, save_checkpoint
+from sidekick.models.checkpoints import describe, save_checkpoint
+from sidekick.models.loading import load_model
 from sidekick.training import soup
 from sidekick.training.soup import Average, make_soup
 from unit.training.fakes import ENTRY

@@ -11,15 +11,12 @@ from sidekick.datasets.registry import (
     DATASETS,
     OVERLAYS,
     SHIFT_SOURCES,
-    Dataset,
-    RemoteFile,
-    ShiftSource,
-    Source,
     get_dataset,
     get_shift_source,
     get_source,
     source_files,
 )
+from sidekick.datasets.sources import Dataset, RemoteFile, ShiftSource, Source, TextDataset
 
 __all__ = [
     "DATASETS",
@@ -31,6 +28,7 @@ __all__ = [
     "RemoteFile",
     "ShiftSource",
     "Source",
+    "TextDataset",
     "corruption_names",
     "get_dataset",
     "get_shift_source",

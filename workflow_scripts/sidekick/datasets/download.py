@@ -4,6 +4,10 @@ A file arrives as `.{name}.part` beside its destination and is renamed only when
 the expected one, so that a file under its own name is always whole. A download that was cut off,
 by the server, the network or the end of the run, goes on where it stopped (HTTP range); a server
 that does not know ranges, or has another file by now, makes it start again.
+
+Of a file whose checksum nobody states, the first copy is believed, if its length is the one that
+the server announced. It is never pieced together from what different runs or servers sent, and the
+log has its checksum, which the config can then demand.
 """
 
 import email.utils
@@ -58,8 +62,8 @@ def download(
     file
         What to fetch.
     destination
-        Where to put it. A file there that has the right checksum is used as it is, without any
-        network. The folder is made if need be.
+        Where to put it. A file there that has the right checksum, or any file if none is known, is
+        used as it is, without any network. The folder is made if need be.
     mirror
         URL prefix that is asked first, for `{mirror}/{file.name}`; the publisher's URL is asked
         if it fails.
@@ -82,13 +86,13 @@ def download(
         If it cannot be had: what was wanted, what every URL answered and what can be done; or
         if the disk is full.
     """
-    parse_checksum(file.checksum)
+    algorithm = _algorithm(file)
     destination = Path(destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with _only_process(destination):
         if destination.exists():
-            found = file_checksum(destination, parse_checksum(file.checksum)[0])
-            if same_checksum(found, file.checksum):
+            found = file_checksum(destination, algorithm)
+            if _is_right(file, found):
                 return
             wrong = f"{destination} has the checksum {found}, not {file.checksum}"
         else:
@@ -96,7 +100,7 @@ def download(
         if offline:
             raise SidekickError(
                 f"{wrong}, and downloads.offline is true. Wanted: {file.name}, {_size(file)}, "
-                f"checksum {file.checksum}, published at {file.url}. Put it at "
+                f"{_checksum(file)}, published at {file.url}. Put it at "
                 f"{destination.resolve()}, or name it by `path` in the dataset's entry"
             )
         if destination.exists():
@@ -180,7 +184,7 @@ def _fetch_from_any(
 ) -> None:
     path = destination.with_name(f".{destination.name}.part")
     failures = []
-    with closing(_Part(path, parse_checksum(file.checksum)[0])) as part:
+    with closing(_Part(path, _algorithm(file))) as part:
         _require_space(file.bytes, part, destination)
         for url in urls:
             try:
@@ -190,11 +194,12 @@ def _fetch_from_any(
                 failures.append(f"{url}: {failure}")
                 continue
             part.move_to(destination)
-            _logger.info("%s: complete, %s verified", destination, file.checksum)
+            verdict = "verified" if file.checksum else "not verified: no checksum is known"
+            _logger.info("%s: complete, %s %s", destination, part.checksum(), verdict)
             return
         kept = f"; the {part.size} bytes that arrived are kept in {path}" if part.size else ""
     raise SidekickError(
-        f"{file.name} ({_size(file)}, {file.checksum}) could not be downloaded{kept}. "
+        f"{file.name} ({_size(file)}, {_checksum(file)}) could not be downloaded{kept}. "
         + ". ".join(failures)
         + ". Start the run again to go on, set a `mirror`, or put the file at "
         f"{destination.resolve()}"
@@ -228,7 +233,7 @@ def _fetch(file: RemoteFile, url: str, part: _Part, destination: Path, patience:
             time.sleep(wait)
             continue
         found = part.checksum()
-        if same_checksum(found, file.checksum):
+        if _is_right(file, found):
             return
         pieced = part.pieced
         part.restart()
@@ -251,7 +256,9 @@ def _attempt(
     _Failure
         If the answer is not the file, or breaks off.
     """
-    if file.bytes is not None and part.size > file.bytes:
+    # Only a tag ensures that what follows belongs to what is here, where no checksum does.
+    is_unsure = file.checksum is None and part.etag is None
+    if is_unsure or (file.bytes is not None and part.size > file.bytes):
         part.restart()
     # A proxy that compresses on the way would change lengths and ranges.
     headers = {"Accept-Encoding": "identity", "User-Agent": f"sidekick/{__version__}"}
@@ -310,6 +317,8 @@ def _understand(answer: requests.Response, file: RemoteFile, part: _Part) -> int
     total = int(length) if length.isdigit() else file.bytes
     if file.bytes is not None and total != file.bytes:
         raise _Failure(f"its file has {total} bytes; expected {file.bytes}", passing=False)
+    if total is None and file.checksum is None:
+        raise _Failure("it states no length, and no checksum is known", passing=False)
     if status == 200:
         part.restart()
     part.pieced = part.size > 0
@@ -401,6 +410,18 @@ def _retry_after(answer: requests.Response) -> float | None:
         return None
     seconds = (date - datetime.now(UTC)).total_seconds()
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+
+
+def _algorithm(file: RemoteFile) -> str:
+    return parse_checksum(file.checksum)[0] if file.checksum else "sha256"
+
+
+def _is_right(file: RemoteFile, found: str) -> bool:
+    return file.checksum is None or same_checksum(found, file.checksum)
+
+
+def _checksum(file: RemoteFile) -> str:
+    return f"checksum {file.checksum}" if file.checksum else "no known checksum"
 
 
 def _size(file: RemoteFile) -> str:

@@ -16,7 +16,10 @@ from sidekick.datasets.samples import decode_images
 from sidekick.errors import SidekickError
 
 _CARD_KEYS = {
-    "name", "revision", "classes", "image_format", "image_shape", "has_shift", "shift_shape",
+    "image": {
+        "name", "revision", "classes", "image_format", "image_shape", "has_shift", "shift_shape",
+    },
+    "text": {"name", "revision", "classes", "has_shift", "missing_files", "task", "val_from"},
 }  # fmt: skip
 _SHIFT_COLUMNS = ("corruption", "severity")
 # Images that are decoded at a time on the way into one array.
@@ -134,7 +137,12 @@ def read_card(folder: str | Path) -> dict:
     """
     path = Path(folder) / CARD_FILE
     card = read_json(path)
-    missing = _CARD_KEYS - set(card)
+    modality = card.get("modality", "image")
+    if modality not in _CARD_KEYS:
+        raise SidekickError(
+            f"{path}: modality {modality!r}; expected one of {', '.join(_CARD_KEYS)}"
+        )
+    missing = _CARD_KEYS[modality] - set(card)
     if missing:
         raise SidekickError(f"{path}: not a dataset's card: it lacks {sorted(missing)}")
     return card
@@ -279,6 +287,8 @@ def _index(folder: str | Path, split: str, seed: int) -> _Index:
     if split not in SPLITS:
         raise SidekickError(f"{folder}: split {split!r}; expected one of {', '.join(SPLITS)}")
     card = read_card(folder)
+    if "image_format" not in card:
+        raise SidekickError(f"{folder}: a dataset of text, without images")
     format_ = stored_format(card, split)
     is_shift = split == "shift"
     path = folder / (SHIFT_FILE if is_shift else SAMPLES_FILE)

@@ -1,138 +1,24 @@
 """The datasets there are, and the files that they, and their shift sets, are made of.
 
-Adding a dataset takes one module with a function that reads its archive (see
-`sidekick.datasets.samples.Reading`), and one entry in `DATASETS` that names the function. The
-registry itself imports none of these modules: it is read while a config is checked, where the
-packages that prepare data may not even be installed.
+Adding a dataset takes one module with a function that reads it (see `Dataset.reader`), and one
+entry in `DATASETS` that names the function. The registry itself imports none of these modules: it
+is read while a config is checked, where the packages that prepare data may not even be installed.
 
 Three kinds of source have files to download:
 
-* `DATASETS`: the benchmarks. Digits come with scikit-learn and need no file.
+* `DATASETS`: the benchmarks, those of text from `sidekick.datasets.published_text`. Digits come
+  with scikit-learn and graded_mcq is generated: they need no file.
 * `SHIFT_SOURCES`: published corrupted copies of a dataset's test images. A dataset that names none
   has its corrupted images generated.
 * `OVERLAYS`: what the generated corruptions need. Only `frost` needs any.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from importlib import import_module
+from collections.abc import Mapping
+from dataclasses import replace
 
+from sidekick.datasets.published_text import TEXT_DATASETS
+from sidekick.datasets.sources import Dataset, RemoteFile, ShiftSource, Source
 from sidekick.errors import SidekickError
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file that can be downloaded.
-
-    Attributes
-    ----------
-    name
-        Its name on disk, and below a mirror's prefix.
-    url
-        Where its publisher has it.
-    checksum
-        "md5:…" or "sha256:…", lower-case hexadecimal: what the publisher states, or what
-        well-known software that reads the file has long verified.
-    bytes
-        Its exact size; None if unknown, which a file with another checksum's is.
-    """
-
-    name: str
-    url: str
-    checksum: str
-    bytes: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Something that is published as files.
-
-    Attributes
-    ----------
-    name
-        Our id, as a config writes it.
-    title
-        The name that a reader of the leaderboard sees.
-    licence, citation, homepage
-        What a user of the data has to respect, to cite and to visit.
-    revision
-        The version of the data as we prepare them; to be changed with every change of the
-        prepared samples, so that artifacts of different data can be told apart.
-    files
-        The files it consists of; none if it comes with a package.
-    """
-
-    name: str
-    title: str
-    licence: str
-    citation: str
-    homepage: str
-    revision: str
-    files: tuple[RemoteFile, ...] = ()
-
-    def file(self, name: str) -> RemoteFile:
-        """Give the file of that name.
-
-        Raises
-        ------
-        SidekickError
-            If there is none; the message lists the files there are.
-        """
-        for file in self.files:
-            if file.name == name:
-                return file
-        known = ", ".join(file.name for file in self.files) or "none"
-        raise SidekickError(f"{self.name}: no file {name!r}; its files are: {known}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dataset(Source):
-    """What is known of a dataset before it is prepared.
-
-    The names of the classes are in the data: a prepared dataset's card has them.
-
-    Attributes
-    ----------
-    modality
-        "image".
-    class_count
-        How many classes the registered files have.
-    main_metric
-        The metric by which validation picks among alternatives, unless a config says otherwise.
-    folder
-        The folder that all members of the archive are in.
-    reader
-        "module:function" of a function that takes the opened archive (None for a dataset
-        without files) and returns the `Reading` of it.
-    """
-
-    modality: str
-    class_count: int
-    main_metric: str
-    folder: str = ""
-    reader: str
-
-    def load_reader(self) -> Callable:
-        """Import and give the function that `reader` names."""
-        module, function = self.reader.split(":")
-        return getattr(import_module(module), function)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShiftSource(Source):
-    """Published corruptions of a dataset's test images.
-
-    Attributes
-    ----------
-    of
-        The name of the dataset whose test images were corrupted.
-    folder
-        The folder that all members of the archive are in.
-    """
-
-    of: str
-    folder: str
-
 
 _CIFAR_CITATION = (
     "A. Krizhevsky (2009). Learning Multiple Layers of Features from Tiny Images. Technical "
@@ -254,6 +140,7 @@ DATASETS: dict[str, Dataset] = {
                 ),
             ),
         ),
+        *TEXT_DATASETS,
     )
 }
 
@@ -358,7 +245,9 @@ def get_source(name: str) -> Source:
     return _look_up({**DATASETS, **SHIFT_SOURCES, **OVERLAYS}, name, "source")
 
 
-def source_files(name: str, checksum: str | None = None) -> dict[str, RemoteFile]:
+def source_files(
+    name: str, checksum: str | Mapping[str, str] | None = None
+) -> dict[str, RemoteFile]:
     """Give the files of a source by their names.
 
     Parameters
@@ -366,22 +255,32 @@ def source_files(name: str, checksum: str | None = None) -> dict[str, RemoteFile
     name
         A dataset, published corruptions or overlays.
     checksum
-        What the source's one file has instead of the registered checksum; its size is then
-        unknown.
+        What the source's one file has instead of the registered checksum; or, by file name, what
+        any of several files have. The sizes of these files are then unknown.
 
     Raises
     ------
     SidekickError
-        If there is no such source, or `checksum` is given for one of several files.
+        If there is no such source, one `checksum` is given for several files, or a name is none
+        of theirs.
     """
-    files = get_source(name).files
-    if checksum is not None:
-        if len(files) != 1:
-            raise SidekickError(
-                f"{name}: checksum {checksum!r} cannot be that of {len(files)} files"
-            )
-        files = (replace(files[0], checksum=checksum, bytes=None),)
-    return {file.name: file for file in files}
+    source = get_source(name)
+    files = {file.name: file for file in source.files}
+    for own, given in _by_name(source, checksum).items():
+        files[own] = replace(source.file(own), checksum=given, bytes=None)
+    return files
+
+
+def _by_name(source: Source, checksum: str | Mapping[str, str] | None) -> Mapping[str, str]:
+    if not isinstance(checksum, str):
+        return checksum or {}
+    if len(source.files) != 1:
+        names = ", ".join(file.name for file in source.files) or "none"
+        raise SidekickError(
+            f"{source.name}: checksum {checksum!r} cannot be that of {len(source.files)} files; "
+            f"give one for each file's name that needs it (files: {names})"
+        )
+    return {source.files[0].name: checksum}
 
 
 def _look_up(known: Mapping[str, Source], name: str, kind: str) -> Source:

@@ -88,7 +88,7 @@ def make_splits(
     for seed in sorted(seeds):
         val, others = draw("val", f"val {seed}", rest)
         train, _ = draw("train", f"train {seed}", others)
-        tables.append(_seed_table(ids, seed, {"train": train, "val": val, "test": test}))
+        tables.append(split_table(ids, seed, {"train": train, "val": val, "test": test}))
     return pa.concat_tables(tables).combine_chunks()
 
 
@@ -136,7 +136,18 @@ def apportion(counts: np.ndarray, size: int) -> np.ndarray:
     return shares
 
 
-def _seed_table(ids: np.ndarray, seed: int, rows_of: Mapping[str, np.ndarray]) -> pa.Table:
+def split_table(ids: np.ndarray, seed: int, rows_of: Mapping[str, np.ndarray]) -> pa.Table:
+    """Give one seed's splits as a table: see `make_splits`.
+
+    Parameters
+    ----------
+    ids
+        (n,) object array of ascending sample ids.
+    seed
+        The seed.
+    rows_of
+        For each split the places of its samples in `ids`.
+    """
     rows = np.concatenate(list(rows_of.values()))
     names = np.repeat(list(rows_of), [len(part) for part in rows_of.values()])
     order = np.argsort(rows)

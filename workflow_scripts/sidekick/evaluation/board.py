@@ -76,7 +76,23 @@ class Board:
 
     def add(self, split: str, cell: ShiftCell | None, outcomes: Mapping[Identity, Outcome]) -> None:
         """Add the rows of some predictors on one cell; baselines must be among them."""
+        combined, deltas = self._compare(split, outcomes)
         place = {"split": split}
+        if cell is not None:
+            place |= {"corruption": cell.corruption, "severity": cell.severity}
+            self._shifted.append((cell, outcomes, combined, deltas))
+            if not self._cells:
+                return
+        self._add_rows(place, outcomes, combined, deltas)
+
+    def add_part(
+        self, split: str, place: Mapping[str, str], outcomes: Mapping[Identity, Outcome]
+    ) -> None:
+        """Add the rows of some predictors on a part of a split that `place` names."""
+        self._add_rows({"split": split, **place}, outcomes, *self._compare(split, outcomes))
+
+    def _compare(self, split: str, outcomes: Mapping[Identity, Outcome]) -> tuple[dict, dict]:
+        """Give the values of predictors, averaged over seeds, and differences to baselines."""
         combined = {
             identity: {metric: self._combine(split, own) for metric, own in outcome.values.items()}
             for identity, outcome in outcomes.items()
@@ -86,12 +102,7 @@ class Board:
             for identity, outcome in outcomes.items()
             if outcome.baseline is not None
         }
-        if cell is not None:
-            place |= {"corruption": cell.corruption, "severity": cell.severity}
-            self._shifted.append((cell, outcomes, combined, deltas))
-            if not self._cells:
-                return
-        self._add_rows(place, outcomes, combined, deltas)
+        return combined, deltas
 
     def add_shift_means(self) -> None:
         """Add means over the corruptions since the last call: per severity, and over everything.

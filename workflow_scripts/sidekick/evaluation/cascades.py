@@ -18,6 +18,8 @@ from sidekick.methods.thresholds import Threshold, threshold_for_budget, thresho
 from sidekick.metrics import SampleStatistics, evaluate_deferral
 
 PLAIN, LEARNED = "max_softmax", "learned"
+NENT = "nent"
+"""Minus the mean entropy of a language model's answer over the vocabulary."""
 _ANSWERS = ("small", "large", "duo")
 
 
@@ -88,7 +90,7 @@ def choose_cascades(
     confidence = {PLAIN: scored.confidence}
     gates: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
     notes: dict[str, str] = {}
-    if set(settings.gates) - {PLAIN, LEARNED}:
+    if set(settings.gates) - {PLAIN, LEARNED, NENT}:
         for name, gate in fit_gates(logits, labels, large.astype(np.float64)).items():
             if name in settings.gates and name != PLAIN:
                 gates[name] = gate
@@ -105,18 +107,34 @@ def choose_cascades(
     for predictor, answers in (("cascade", "large"), ("duo_cascade", "duo")):
         right = _answers(scored, answers).correct
         for name, own in confidence.items():
-            found = _thresholds(own, small, right, costs, settings)
+            found = choose_thresholds(own, small, right, costs, settings)
             thresholds |= {(predictor, name, what): value for what, value in found.items()}
     return CascadeChoice(gates, thresholds, notes)
 
 
-def _thresholds(
+def choose_thresholds(
     confidence: np.ndarray,
     small: np.ndarray,
     answers: np.ndarray,
     costs: tuple[float, float],
     settings: CascadeSettings,
 ) -> dict[str, Threshold]:
+    """Choose all thresholds of one gate on `val`.
+
+    Parameters
+    ----------
+    confidence
+        (n,) the gate's.
+    small, answers
+        (n,) bool: whether the small model is right, and what answers deferred samples.
+    costs, settings
+        As for `choose_cascades`.
+
+    Returns
+    -------
+    dict
+        By what they are for: `defer25`, `budget50`, `target97` and so on.
+    """
     parts = confidence, small.astype(np.float64), answers.astype(np.float64), costs
     found = {}
     for ratio in settings.deferral_ratios:
@@ -177,6 +195,7 @@ class PairCascades:
         scored: Sequence[PairStatistics],
         weights: Sequence[np.ndarray],
         rng: np.random.Generator,
+        known: Mapping[str, Sequence[np.ndarray]],
     ) -> dict[Identity, Candidate]:
         """Give all cascades of the pair on one cell, each with its control.
 
@@ -188,8 +207,10 @@ class PairCascades:
             Per seed: the small model's logits (n, C), the pair, and resampling weights.
         rng
             Of the random controls.
+        known
+            Gates whose confidences need no fit and no logits: name to (n,) per seed.
         """
-        confidence = {PLAIN: [own.confidence for own in scored]} | {
+        confidence = {PLAIN: [own.confidence for own in scored], **known} | {
             name: [choice.gates[name](z) for choice, z in zip(self.choices, logits, strict=True)]
             for name in self.choices[0].gates
         }
@@ -202,18 +223,7 @@ class PairCascades:
     def fit_rows(self, choice: CascadeChoice) -> Iterator[dict]:
         """Describe what one seed's `val` decided."""
         for (predictor, gate, what), threshold in choice.thresholds.items():
-            place = self.identity(predictor, f"{gate}_{what}")._asdict()
-            if np.isnan(threshold.value):
-                yield {**place, "note": threshold.reason}
-                continue
-            yield {
-                **place,
-                "threshold": threshold.value,
-                "deferral_ratio": threshold.deferral,
-                "promised_gmacs": threshold.gmacs,
-                "promised_accuracy": threshold.score,
-                "note": threshold.reason,
-            }
+            yield threshold_row(self.identity(predictor, f"{gate}_{what}"), threshold)
         for gate, note in choice.notes.items():
             yield {**self.identity("cascade", gate)._asdict(), "note": note or None}
 
@@ -306,6 +316,20 @@ class PairCascades:
     def _append_curve(self, identity: Identity, points) -> None:
         place = {**self.job.facts, "split": "test", **identity._asdict(), "curve": "deferral"}
         self.job.curves += [{**place, **point} for point in points]
+
+
+def threshold_row(identity: Identity, threshold: Threshold) -> dict:
+    """Describe a threshold in the table of fits."""
+    row = {**identity._asdict(), "note": threshold.reason}
+    if np.isnan(threshold.value):
+        return row
+    return {
+        **row,
+        "threshold": threshold.value,
+        "deferral_ratio": threshold.deferral,
+        "promised_gmacs": threshold.gmacs,
+        "promised_accuracy": threshold.score,
+    }
 
 
 def _answers(scored: PairStatistics, name: str) -> SampleStatistics:

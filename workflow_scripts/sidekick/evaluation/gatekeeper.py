@@ -1,7 +1,6 @@
 """Evaluate a Gatekeeper sweep: every alpha, against plain fine-tuning of as many steps."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -17,12 +16,13 @@ from sidekick.evaluation.cascades import (
 from sidekick.evaluation.confidence_curves import density_points, roc_points
 from sidekick.evaluation.identity import Identity, Member, base_recipe, joined_recipe, scaled
 from sidekick.evaluation.run import Candidate, Evaluation, Settings, as_list, gmacs_of
+from sidekick.evaluation.sweep_controls import SweepControls
 from sidekick.logit_cache import CachedLogits
 from sidekick.methods import controls
 from sidekick.methods.collapse import find_collapse
 from sidekick.methods.pair import PairFits, PairStatistics, fit_pairs, pair_statistics
 from sidekick.metrics import evaluate_deferral, unit_weights
-from sidekick.recipe_names import CE_CONTROL, GATEKEEPER_CHOSEN, is_base
+from sidekick.recipe_names import CE_CONTROL, GATEKEEPER_CHOSEN, is_base, is_hedged
 
 
 def evaluate_gatekeeper(
@@ -39,6 +39,7 @@ def evaluate_gatekeeper(
     metrics: str,
     curves: str,
     fits: str,
+    parts: str,
 ) -> None:
     """Write the rows of the cascades from a gatekept small model to a large one.
 
@@ -61,7 +62,7 @@ def evaluate_gatekeeper(
         The recipe that the sweep started from.
     seeds, cascade, evaluation, facts
         From the config; `cascade` as `CascadeSettings`.
-    metrics, curves, fits
+    metrics, curves, fits, parts
         The Parquet files to write.
 
     Raises
@@ -84,9 +85,10 @@ def evaluate_gatekeeper(
     alphas = [
         key for key in job.keys if key.model == small and key.recipe.startswith("gatekeeper_")
     ]
+    hedged = [key for key in job.keys if key.model == small and is_hedged(key.recipe)]
     points = CascadeSettings(**{**cascade, "gates": ()})
-    _Sweep(job, Member(small, start), alphas, reference, costs, points).evaluate()
-    job.write(metrics, curves, fits)
+    _Sweep(job, Member(small, start), alphas, hedged, reference, costs, points).evaluate()
+    job.write(metrics, curves, fits, parts)
 
 
 class _Sweep:
@@ -97,17 +99,20 @@ class _Sweep:
         job: Evaluation,
         untuned: Member,
         alphas: Sequence[Member],
+        hedged: Sequence[Member],
         large: Member,
         costs: tuple[float, float],
         settings: CascadeSettings,
     ):
         self.job, self.untuned, self.large, self.costs = job, untuned, large, costs
-        self.control = Member(untuned.model, CE_CONTROL)
+        control = Member(untuned.model, CE_CONTROL)
         # Only base recipes have cascades in the job of their pair.
         self._start_is_ours = not is_base(untuned.recipe)
         # The controls first: the others' baselines are among their candidates.
         self.alphas = alphas
-        self.members = [untuned, self.control, *self.alphas]
+        # Like the control, these are compared with the untuned model.
+        self.others = [control, *hedged]
+        self.members = [untuned, *self.others, *self.alphas]
         job.hold("val", [large, *self.members])
         self.fits = [self._fit(caches) for caches in job.caches["val"]]
         scored = [
@@ -117,7 +122,11 @@ class _Sweep:
         self.areas = [{alpha: _area(own[alpha]) for alpha in self.alphas} for own in scored]
         # Of equal areas the smallest alpha's.
         self.chosen = [max(self.alphas, key=areas.get) for areas in self.areas]
-        self.collapsed = {member: self._collapse(member) for member in self.members}
+        # What the chosen alpha's seeds are is told by the fits.
+        collapsed = {member: self._collapse(member) for member in self.members}
+        self.controls = SweepControls(
+            untuned, self.others, large.recipe, self._start_is_ours, collapsed
+        )
         self.cascades = {}
         for member in [*self.members, Member(untuned.model, GATEKEEPER_CHOSEN)]:
             choices = []
@@ -200,48 +209,11 @@ class _Sweep:
                 scaled(member): Candidate([one.small for one in stats], self.costs[0]),
             }
             rng = self.job.rng()
-            new = alone | cascades.candidates(split, logits, stats, weights, rng)
-            found |= dict(self._compared(member, new))
+            new = alone | cascades.candidates(split, logits, stats, weights, rng, {})
+            found |= dict(self.controls.compared(member, new))
             if split == "test":
                 self._add_confidence_curves(member, stats)
         return found
-
-    def _compared(
-        self, member: Member, candidates: Mapping[Identity, Candidate]
-    ) -> Iterator[tuple[Identity, Candidate]]:
-        """Give a recipe's candidates their controls; those of the start are not published."""
-        if member == self.untuned:
-            for identity, candidate in candidates.items():
-                if not self._start_is_ours or identity.small is None:
-                    candidate = replace(candidate, baseline=None, published=False)
-                yield identity, candidate
-            return
-        is_control = member == self.control
-        for identity, candidate in candidates.items():
-            if identity.variant.startswith(("random", "oracle")):
-                # Not the recipe, but chance or the labels decide; yet these are others' controls.
-                yield identity, self._noted(member, candidate)
-                continue
-            untuned, control = (
-                self._counterpart(identity, other) for other in (self.untuned, self.control)
-            )
-            if is_control:
-                yield identity, self._noted(member, replace(candidate, baseline=untuned))
-                continue
-            yield identity, self._noted(member, replace(candidate, baseline=control))
-            if candidate.gmacs is None or identity.small is None:
-                again = identity._replace(variant=f"{identity.variant}_vs_untuned")
-                yield again, self._noted(member, replace(candidate, baseline=untuned))
-
-    def _counterpart(self, identity: Identity, other: Member) -> Identity:
-        if identity.small is None:
-            return (_alone if identity.predictor == "single" else scaled)(other)
-        return self._identity(other, identity.predictor, identity.variant)
-
-    def _noted(self, member: Member, candidate: Candidate) -> Candidate:
-        # What the chosen alpha's seeds are is told by the fits.
-        told = self.collapsed.get(member)
-        return candidate if told is None else replace(candidate, remark=told)
 
     def _add_confidence_curves(self, member: Member, stats: Sequence[PairStatistics]) -> None:
         place = {**self.job.facts, "split": "test", **_alone(member)._asdict()}

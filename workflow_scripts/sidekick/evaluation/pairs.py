@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sidekick.artifacts import read_json
 from sidekick.errors import SidekickError
 from sidekick.evaluation.cascades import (
+    NENT,
     CascadeChoice,
     CascadeSettings,
     PairCascades,
@@ -46,6 +47,7 @@ def evaluate_pairs(
     metrics: str,
     curves: str,
     fits: str,
+    parts: str,
 ) -> None:
     """Write the rows of all pairs of `model` with the other models whose logits are given.
 
@@ -67,7 +69,7 @@ def evaluate_pairs(
         From the config; `cascade` as `CascadeSettings`.
     budgets
         What duos with several sidekicks may cost, as multiples of the large model's cost.
-    metrics, curves, fits
+    metrics, curves, fits, parts
         The Parquet files to write.
 
     Raises
@@ -94,14 +96,14 @@ def evaluate_pairs(
         together = pairs[first : first + _FITTED_TOGETHER]
         decided = _decide(job, together, costs, settings)
         for (large, small), own in zip(together, decided, strict=True):
-            _Pair(job, small, large, (costs[small], costs[large]), own).evaluate()
+            _Pair(job, small, large, (costs[small], costs[large]), own, settings.gates).evaluate()
     bases = {name: base_recipe(own) for name, own in recipes.items()}
     gmacs = {name: gmacs_of(counted, name) for name in counted}
     if budgets:
         add_committees(job, model, bases, gmacs, budgets)
     if settings.budgets:
         add_stages(job, model, bases, gmacs, settings.budgets)
-    job.write(metrics, curves, fits)
+    job.write(metrics, curves, fits, parts)
 
 
 def _recipe_pairs(
@@ -155,8 +157,10 @@ class _Pair:
         large: Member,
         costs: tuple[float, float],
         decided: Sequence[_Decided],
+        gates: Sequence[str],
     ):
         self.job, self.small, self.large = job, small, large
+        self.gates = gates
         self.small_gmacs, self.large_gmacs = costs
         self.balance = self.small_gmacs / self.large_gmacs
         self.decided = decided
@@ -197,8 +201,12 @@ class _Pair:
                 self.reference,
             )
         if self.cascades is not None:
-            logits = [cell[self.small].logits for cell in cells]
-            candidates |= self.cascades.candidates(split, logits, scored, weights, rng)
+            smalls = [cell[self.small] for cell in cells]
+            logits = [small.logits for small in smalls]
+            known = {}
+            if NENT in self.gates and all(small.entropy is not None for small in smalls):
+                known[NENT] = [-small.entropy for small in smalls]
+            candidates |= self.cascades.candidates(split, logits, scored, weights, rng, known)
         return candidates
 
     def _fit_rows(self, decided: _Decided):

@@ -1,7 +1,7 @@
 """The loop that every evaluation job shares: splits, shift cells, seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,20 @@ from sidekick.evaluation.curves import (
     risk_coverage_curves,
 )
 from sidekick.evaluation.identity import Identity, Member
-from sidekick.evaluation.tables import CURVES_SCHEMA, FITS_SCHEMA, METRICS_SCHEMA, to_table
+from sidekick.evaluation.tables import (
+    CURVES_SCHEMA,
+    FITS_SCHEMA,
+    METRICS_SCHEMA,
+    PARTS_SCHEMA,
+    to_table,
+)
 from sidekick.logit_cache import CachedLogits, ShiftCell, read_logits, require_same_samples
+from sidekick.logit_cache.answers import CachedAnswers, read_answers, require_same_questions
 from sidekick.methods.prediction import Prediction
 from sidekick.metrics import (
     Resampler,
     SampleStatistics,
+    evaluate_part,
     evaluate_statistics,
     mean_over_seeds,
     undefined_reason,
@@ -32,8 +40,10 @@ SPLITS = ("test", "shift")
 
 # What tells the caches of one seed apart: a model, a recipe, or both.
 Key = str | Member
+# What a model said of a split: logits of classes, or answers that it generated.
+Cache = CachedLogits | CachedAnswers
 # One seed's caches, all rows in the same order.
-SeedCaches = Mapping[Key, CachedLogits]
+SeedCaches = Mapping[Key, Cache]
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,8 @@ class Evaluation:
         Whether to read one file per split and seed only for now; others follow by `hold`.
     cells
         As in `Board`.
+    generated
+        Whether the files hold generated answers instead of logits.
 
     Attributes
     ----------
@@ -120,16 +132,19 @@ class Evaluation:
         by: str = "model",
         lazily: bool = False,
         cells: bool = True,
+        generated: bool = False,
     ):
         self.seeds = list(seeds)
         self.settings = settings
+        self._read = read_answers if generated else read_logits
+        self._in_order_of = require_same_questions if generated else require_same_samples
         self._by = by
         same = ("dataset", "model") if by == "recipe" else ("dataset",)
         self._expected = {key: facts[key] for key in same}
         self.facts = {key: facts[key] for key in ("benchmark", "dataset")}
         self.passes: dict[Key, int] = {}
         self._files = {split: self._find(split, paths[split]) for split in paths}
-        self.caches: dict[str, list[dict[Key, CachedLogits]]] = {
+        self.caches: dict[str, list[dict[Key, Cache]]] = {
             split: [{} for _ in self.seeds] for split in paths
         }
         for split in paths:
@@ -142,6 +157,8 @@ class Evaluation:
         self._rows = {split: self._weights(split) for split in self._splits}
         seed_weights = {split: own.seed_weights for split, own in self._resamplers.items()}
         self.board = Board(self.facts, seed_weights, settings.level, cells)
+        # Of questions, the same by subject and by level.
+        self._parts = Board(self.facts, seed_weights, settings.level)
         self.curves: list[dict] = []
         self.fits: list[dict] = []
 
@@ -179,22 +196,25 @@ class Evaluation:
         drawn = self._resamplers["test"].seed_weights[: by_point.shape[-1] - 1]
         return mean_over_seeds(by_point, drawn).T
 
-    def write(self, metrics: str, curves: str, fits: str) -> None:
-        """Write the job's three tables."""
+    def write(self, metrics: str, curves: str, fits: str, parts: str | None = None) -> None:
+        """Write the job's tables."""
         for rows, schema, path in (
             (self.board.rows, METRICS_SCHEMA, metrics),
             (self.curves, CURVES_SCHEMA, curves),
             (self.fits, FITS_SCHEMA, fits),
+            (self._parts.rows, PARTS_SCHEMA, parts),
         ):
+            if path is None:
+                continue
             write_table(to_table(rows, schema), path, self.facts, dictionary=True)
 
     def _score(self, split, cell, seeds, weights, candidates) -> None:
-        labels = [_any(caches).labels for caches in seeds]
-        outcomes = {}
+        caches = [_any(own) for own in seeds]
+        outcomes, known = {}, {}
         for identity, candidate in candidates.items():
             statistics = [
-                prediction.statistics(own) if isinstance(prediction, Prediction) else prediction
-                for prediction, own in zip(candidate.predictions, labels, strict=False)
+                one.statistics(own.labels) if isinstance(one, Prediction) else one
+                for one, own in zip(candidate.predictions, caches, strict=False)
             ]
             scored = [
                 evaluate_statistics(own, resampled)
@@ -210,7 +230,7 @@ class Evaluation:
             }
             outcomes[identity] = Outcome(
                 values,
-                len(labels[0]),
+                len(caches[0]),
                 candidate.gmacs,
                 candidate.flops_balance,
                 candidate.baseline,
@@ -218,9 +238,25 @@ class Evaluation:
                 {**_reasons(values, statistics), **candidate.notes},
                 candidate.remark,
             )
+            known[identity] = statistics
             if split == "test" and statistics and candidate.published:
                 self._add_curves(identity, statistics)
         self.board.add(split, cell, outcomes)
+        if split == "test":
+            self._add_parts([own.groups for own in caches], weights, outcomes, known)
+
+    def _add_parts(self, groups, weights, outcomes, known) -> None:
+        """Score predictors on each part of `test` that questions can be grouped into."""
+        for grouping in groups[0]:
+            for group in sorted(set(groups[0][grouping]) - {""}):
+                rows = [np.flatnonzero(own[grouping] == group) for own in groups]
+                found = {
+                    identity: _part(outcomes[identity], statistics, rows, weights, known)
+                    for identity, statistics in known.items()
+                    if statistics
+                }
+                place = {"grouping": grouping, "group": group}
+                self._parts.add_part("test", place, found)
 
     def _add_curves(self, identity, statistics) -> None:
         place = {**self.facts, "split": "test", **identity._asdict()}
@@ -243,9 +279,9 @@ class Evaluation:
             for key in keys:
                 if key in caches:
                     continue
-                cache = read_logits(paths[key])
+                cache = self._read(paths[key])
                 if caches:
-                    caches[key] = require_same_samples(_any(caches), cache)
+                    caches[key] = self._in_order_of(_any(caches), cache)
                 else:
                     order = np.argsort(cache.sample_ids.astype(np.str_), kind="stable")
                     caches[key] = cache.take(order)
@@ -312,7 +348,7 @@ class Evaluation:
         return [resampler.weights_and_ones(index) for index in range(len(self.seeds))]
 
 
-def _require_equal_parts(cache: CachedLogits) -> dict[ShiftCell | None, list[str]]:
+def _require_equal_parts(cache: Cache) -> dict[ShiftCell | None, list[str]]:
     """Give the sample ids of each shift cell (or of the whole split); they must be the same."""
     parts = {key: part.sample_ids.tolist() for key, part in cache.cells()}
     if not parts:
@@ -324,7 +360,24 @@ def _require_equal_parts(cache: CachedLogits) -> dict[ShiftCell | None, list[str
     return parts
 
 
-def _any(caches: SeedCaches) -> CachedLogits:
+def _part(
+    outcome: Outcome,
+    statistics: Sequence[SampleStatistics],
+    rows: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    known: Mapping[Identity, Sequence[SampleStatistics]],
+) -> Outcome:
+    """Score one predictor on some rows of each seed, by few metrics."""
+    scored = [
+        evaluate_part(own.take(chosen), resampled[:, chosen])
+        for own, chosen, resampled in zip(statistics, rows, weights, strict=False)
+    ]
+    values = {metric: np.stack([seed[metric] for seed in scored]) for metric in scored[0]}
+    baseline = outcome.baseline if known.get(outcome.baseline) else None
+    return replace(outcome, values=values, samples=len(rows[0]), notes={}, baseline=baseline)
+
+
+def _any(caches: SeedCaches) -> Cache:
     return next(iter(caches.values()))
 
 

@@ -26,6 +26,7 @@ def evaluate_single(
     metrics: str,
     curves: str,
     fits: str,
+    parts: str,
 ) -> None:
     """Write the rows of one model's own predictors.
 
@@ -41,7 +42,7 @@ def evaluate_single(
         The model's FLOPs file.
     seeds, evaluation, facts
         From the config; `facts` names the model.
-    metrics, curves, fits
+    metrics, curves, fits, parts
         The Parquet files to write.
 
     Raises
@@ -87,7 +88,7 @@ def evaluate_single(
         for seed, fit in zip(job.seeds, fitted, strict=True):
             place = {**job.facts, "seed": seed, **scaled(Member(model, recipe))._asdict()}
             job.fits.append({**place, **temperature_row(fit)})
-    job.write(metrics, curves, fits)
+    job.write(metrics, curves, fits, parts)
 
 
 def _trained(

@@ -36,6 +36,17 @@ METRICS_SCHEMA = pa.schema(
 corruptions at that severity, and over all severities as well where `severity` is null.
 """
 
+_OF_SHIFT = ("corruption", "severity")
+
+PARTS_SCHEMA = pa.schema(
+    [
+        ("grouping", pa.string()),
+        ("group", pa.string()),
+        *(field for field in METRICS_SCHEMA if field.name not in _OF_SHIFT),
+    ]
+)
+"""The same of parts of `test`, such as a subject of questions; `gmacs` are those of all of it."""
+
 CURVES_SCHEMA = pa.schema(
     [
         ("benchmark", pa.string()),

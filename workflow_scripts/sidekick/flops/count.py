@@ -1,18 +1,15 @@
 """Count the multiply-adds of a network."""
 
 import logging
-import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sidekick.artifacts import software, write_json
 from sidekick.datasets.reading import read_card
-from sidekick.errors import SidekickError
+from sidekick.flops.tracing import analyse, explain_unsupported, module_table
 from sidekick.models.create import (
     blank_image,
     create_empty_model,
@@ -20,13 +17,6 @@ from sidekick.models.create import (
     require_image_shape,
 )
 from sidekick.models.preprocessing import resolve_preprocessing
-
-with warnings.catch_warnings():
-    # fvcore compiles an unrelated loss with torch.jit.script when it is imported.
-    warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
-    from fvcore.nn import FlopCountAnalysis
-
-    from sidekick.flops.operators import HANDLERS, UNCOUNTED
 
 _log = logging.getLogger("sidekick")
 
@@ -83,8 +73,8 @@ def count_flops(
         "feature_gmacs": features.total() / 1e9,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "input_shape": list(image.shape),
-        "modules": _module_table(model, analysis),
-        "unsupported": _explain(analysis.unsupported_ops()),
+        "modules": module_table(model, analysis),
+        "unsupported": explain_unsupported(analysis.unsupported_ops()),
     }
 
 
@@ -109,33 +99,6 @@ def write_flops(
     write_json({**counted, "facts": {**facts, **software()}}, output)
 
 
-def analyse(model: nn.Module, image: Tensor, architecture: str) -> FlopCountAnalysis:
-    """Trace a network and refuse operators of unknown cost.
-
-    Parameters
-    ----------
-    model
-        In evaluation mode.
-    image
-        (1, channels, height, width).
-    architecture
-        What to call the network in a message.
-    """
-    analysis = FlopCountAnalysis(model, image).set_op_handle(**HANDLERS)
-    # Both are in our result, where they can be read: the logger need not repeat them.
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    with torch.no_grad():
-        analysis.total()
-    unknown = sorted(set(analysis.unsupported_ops()) - set(UNCOUNTED))
-    if unknown:
-        raise SidekickError(
-            f"architecture: '{architecture}' runs operators of unknown cost: "
-            f"{', '.join(unknown)}. Add each to sidekick/flops/operators.py, to HANDLERS if it "
-            "multiplies and adds, or else to UNCOUNTED"
-        )
-    return analysis
-
-
 class _PooledFeatures(nn.Module):
     """A network without its last layer, in a form that can be traced."""
 
@@ -145,24 +108,3 @@ class _PooledFeatures(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return pooled_features(self.model, image)
-
-
-def _module_table(model: nn.Module, analysis: FlopCountAnalysis) -> list[dict[str, Any]]:
-    macs = analysis.by_module()
-    return [
-        {
-            "name": name,
-            "type": type(module).__name__,
-            "gmacs": macs[name] / 1e9,
-            "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        }
-        for name, module in model.named_modules()
-        if macs[name]
-    ]
-
-
-def _explain(unsupported: Counter[str]) -> dict[str, dict[str, Any]]:
-    return {
-        operator: {"count": count, "handling": f"not counted: {UNCOUNTED[operator]}"}
-        for operator, count in sorted(unsupported.items())
-    }

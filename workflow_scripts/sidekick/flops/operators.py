@@ -56,10 +56,10 @@ _INTERPOLATION = """
     upsample_bicubic2d _upsample_bicubic2d_aa _upsample_bilinear2d_aa
 """
 _REARRANGEMENT = """
-    alias broadcast_to clone col2im diff expand_as feature_dropout flip im2col index_select
-    mT meshgrid movedim new_ones numel ones_like pad pixel_shuffle pixel_unshuffle repeat
-    repeat_interleave reshape_as scatter swapaxes tensor_split tile tril triu unflatten unfold
-    view_as
+    alias broadcast_to clone col2im diff embedding expand_as feature_dropout flip im2col
+    index_select mT meshgrid movedim new_ones numel ones_like pad pixel_shuffle pixel_unshuffle
+    repeat repeat_interleave reshape_as scatter swapaxes tensor_split tile tril triu unflatten
+    unfold view_as
 """
 
 UNCOUNTED: dict[str, str] = {

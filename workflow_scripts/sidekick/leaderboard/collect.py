@@ -8,6 +8,7 @@ import polars as pl
 
 from sidekick.artifacts import atomic_path, read_table, write_table
 from sidekick.errors import SidekickError
+from sidekick.evaluation.tables import PARTS_SCHEMA, to_table
 from sidekick.leaderboard.budgets import what_budgets_buy
 from sidekick.leaderboard.findings import summarise_comparisons
 from sidekick.leaderboard.promises import what_promises_brought
@@ -28,7 +29,7 @@ KEYS = [
     "recipe",
 ]
 _DESCRIPTION = ["seeds", "samples", "gmacs", "flops_balance"]
-_REMEDY = "snakemake --cores all --forcerun evaluate_pairs"
+_REMEDY = "snakemake --cores all --forcerun evaluate_pairs evaluate_generations"
 
 
 def collect_leaderboard(
@@ -36,6 +37,7 @@ def collect_leaderboard(
     metrics: Sequence[str],
     curves: Sequence[str],
     fits: Sequence[str],
+    parts: Sequence[str],
     models: Sequence[str],
     benchmark: str,
     outputs: Mapping[str, str],
@@ -46,7 +48,7 @@ def collect_leaderboard(
 
     Parameters
     ----------
-    metrics, curves, fits
+    metrics, curves, fits, parts
         The tables of the evaluation jobs.
     models
         The models on the board. Tables may hold pairs with models that were removed from the
@@ -54,7 +56,8 @@ def collect_leaderboard(
     benchmark
         Its name.
     outputs
-        Where to write the `leaderboard` and its `curves` (Parquet), its `wide` form, the `fits`,
+        Where to write the `leaderboard`, its `curves` and `parts` (Parquet), its `wide` form and
+        that of its parts, `wide_parts`, the `fits`,
         `findings`, `budgets`, `promises` and `quantisation` (CSV) and the `summary` (text).
     quantisation_reports, quantisation_errors
         What the quantisation jobs say of each network, in the same order: see
@@ -74,6 +77,13 @@ def collect_leaderboard(
     _write_csv(_widen(board), outputs["wide"])
     points = _gather(curves, models).sort([*KEYS[:3], *KEYS[5:], "curve", "x"])
     write_table(points.to_arrow(), outputs["curves"], facts, dictionary=True)
+    # Where all answers are generated there are none.
+    empty = pl.DataFrame(to_table([], PARTS_SCHEMA))
+    divided = (_gather(parts, models) if parts else empty).sort(
+        ["dataset", "grouping", "group", *KEYS[5:], "metric"]
+    )
+    write_table(divided.to_arrow(), outputs["parts"], facts, dictionary=True)
+    _write_csv(_widen_parts(divided), outputs["wide_parts"])
     fitted = _gather(fits, models).sort(
         [
             "dataset",
@@ -104,12 +114,20 @@ def _gather(paths: Sequence[str], models: Sequence[str]) -> pl.DataFrame:
     return table.filter(pl.col("large").is_in(models) & (unlisted == 0))
 
 
+def _widen_parts(parts: pl.DataFrame) -> pl.DataFrame:
+    """Give one row per predictor and part, one column per metric."""
+    keys = ["dataset", "grouping", "group", *KEYS[5:], "samples"]
+    return parts.pivot(on="metric", index=keys, values="value", maintain_order=True)
+
+
 def _require_all_pairs(board: pl.DataFrame, models: Sequence[str]) -> None:
     pairs = board.filter(~pl.col("small").str.contains("+", literal=True))
     pairs = pairs.select("dataset", "large", "small").unique()
     present = {(row[0], frozenset(row[1:])) for row in pairs.iter_rows()}
-    for dataset in board["dataset"].unique().to_list():
-        for pair in combinations(models, 2):
+    alone = board.filter((pl.col("predictor") == "single") & pl.col("large").is_in(models))
+    for (dataset,), rows in sorted(alone.group_by("dataset")):
+        # Models of images have no pair with models of text.
+        for pair in combinations(sorted(rows["large"].unique()), 2):
             if (dataset, frozenset(pair)) not in present:
                 raise SidekickError(
                     f"the pair {' and '.join(pair)} on {dataset} was not evaluated: one of them "

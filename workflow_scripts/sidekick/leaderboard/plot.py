@@ -35,17 +35,23 @@ _FITS = {
 
 
 def plot_leaderboard(
-    *, leaderboard: str, curves: str, fits: str, outputs: Sequence[str], level: float
+    *,
+    leaderboard: str,
+    curves: str,
+    fits: str,
+    parts: str,
+    outputs: Sequence[str],
+    level: float,
 ) -> None:
     """Draw each figure of each dataset once and save it in all formats asked for.
 
     Parameters
     ----------
-    leaderboard, curves, fits
-        The board's tables: Parquet, Parquet and CSV.
+    leaderboard, curves, fits, parts
+        The board's tables: Parquet but for `fits`, which is CSV.
     outputs
         Paths `…/{dataset}/{figure}.{format}` with a figure of `sidekick.leaderboard.FIGURES` or
-        `GATEKEEPER_FIGURES` or `MC_DROPOUT_FIGURES` and the format `svg` or `png`.
+        its like and the format `svg` or `png`.
     level
         Coverage of the intervals in the tables, to say so in the figures.
 
@@ -56,6 +62,7 @@ def plot_leaderboard(
     """
     metrics = pl.DataFrame(read_table(leaderboard))
     points = pl.DataFrame(read_table(curves))
+    divided = pl.DataFrame(read_table(parts))
     fitted = pl.read_csv(fits, schema_overrides=_FITS, infer_schema_length=None)
     wanted: dict[tuple[str, str], list[Path]] = {}
     for path in map(Path, outputs):
@@ -66,21 +73,16 @@ def plot_leaderboard(
             if figure not in DRAW:
                 raise SidekickError(f"{paths[0]}: no figure '{figure}'; there are {list(DRAW)}")
             if dataset not in boards:
-                boards[dataset] = _board(dataset, metrics, points, fitted, level, leaderboard)
+                boards[dataset] = _board(
+                    dataset, (metrics, points, fitted, divided), level, leaderboard
+                )
             drawing = DRAW[figure](boards[dataset])
             for path in paths:
                 save_drawing(drawing, path)
 
 
-def _board(
-    dataset: str,
-    metrics: pl.DataFrame,
-    points: pl.DataFrame,
-    fitted: pl.DataFrame,
-    level: float,
-    source: str,
-) -> Board:
-    own, *others = (part.filter(pl.col("dataset") == dataset) for part in (metrics, points, fitted))
+def _board(dataset: str, tables: Sequence[pl.DataFrame], level: float, source: str) -> Board:
+    own, *others = (table.filter(pl.col("dataset") == dataset) for table in tables)
     if own.is_empty():
         raise SidekickError(f"{source}: no rows of dataset '{dataset}'")
     return Board(dataset, own, *others, level)

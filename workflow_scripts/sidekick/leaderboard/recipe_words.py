@@ -6,6 +6,7 @@ from sidekick.recipe_names import (
     BASE_RECIPES,
     CE_CONTROL,
     GATEKEEPER_CHOSEN,
+    HEDGE,
     MC_DROPOUT,
     MC_DROPOUT_INT8,
     TRIAL_ENSEMBLE,
@@ -20,6 +21,8 @@ _WORDS = {
     MC_DROPOUT_INT8: "int8",
     CE_CONTROL: "cross-entropy control",
     GATEKEEPER_CHOSEN: "Gatekeeper, α chosen on val",
+    f"{HEDGE}low_confidence": "asked for low confidence",
+    f"{HEDGE}n": "asked for an N",
 }
 
 

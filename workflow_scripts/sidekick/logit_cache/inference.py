@@ -17,7 +17,8 @@ from sidekick.datasets.reading import StoredSplit, iterate_split
 from sidekick.errors import SidekickError
 from sidekick.logit_cache.columns import SHARED, joined, require_labels
 from sidekick.logit_cache.storage import write_logits
-from sidekick.models.checkpoints import Description, describe, load_model
+from sidekick.models.checkpoints import Description, describe
+from sidekick.models.loading import load_model
 from sidekick.models.mc_dropout_head import MCDropoutClassifier
 from sidekick.models.pixels import as_tensor, host_images, to_unit, upload
 from sidekick.models.preprocessing import Preprocessing, ToInput, image_loader

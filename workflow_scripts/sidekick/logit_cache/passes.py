@@ -15,7 +15,8 @@ from sidekick.logit_cache.columns import SHARED, joined, require_labels
 from sidekick.logit_cache.inference import pixels_of
 from sidekick.logit_cache.storage import write_logits
 from sidekick.methods.dropout_decomposition import decompose
-from sidekick.models.checkpoints import describe, load_model
+from sidekick.models.checkpoints import describe
+from sidekick.models.loading import load_model
 from sidekick.models.pixels import to_unit
 from sidekick.models.preprocessing import Preprocessing, ToInput
 from sidekick.models.runtime import describe_device, reproducible, select_device

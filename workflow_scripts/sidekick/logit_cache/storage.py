@@ -1,7 +1,7 @@
 """Write, read and check cached logits (numpy and pyarrow only)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -18,6 +18,9 @@ class ShiftCell(NamedTuple):
     corruption: str
     severity: int
 
+
+GROUPS = ("subject", "level")
+"""Further columns by which samples are grouped."""
 
 _COLUMNS = ("sample_id", "label", "logits", "logit_max", "corruption", "severity", "features")
 # Logits are checked, and written as row groups, this many at a time: 8 MB as float32.
@@ -45,6 +48,12 @@ class CachedLogits:
         (n, F) float32 pooled features, or None: only models with an MC-dropout head have them.
     source
         Where the arrays came from, for messages.
+    groups
+        What samples may be grouped by (`subject` and `level` of questions), by name: (n,) object
+        arrays of strings.
+    entropy
+        (n,) float32, nats: the mean entropy over the vocabulary of a language model's answer, or
+        None.
     """
 
     sample_ids: np.ndarray
@@ -55,6 +64,8 @@ class CachedLogits:
     severity: np.ndarray | None = None
     features: np.ndarray | None = None
     source: str = "logits"
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    entropy: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,6 +90,8 @@ class CachedLogits:
             pick(self.severity),
             pick(self.features),
             self.source,
+            {name: values[rows] for name, values in self.groups.items()},
+            pick(self.entropy),
         )
 
     def cells(self) -> Iterator[tuple[ShiftCell | None, Self]]:
@@ -102,6 +115,7 @@ def write_logits(
     corruption: np.ndarray | None = None,
     severity: np.ndarray | None = None,
     features: np.ndarray | None = None,
+    extras: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Check and cache the logits of one split.
 
@@ -115,6 +129,9 @@ def write_logits(
         (n, C) of any float type. -inf marks an absent option of a multiple-choice item.
     facts
         Key-value metadata: benchmark, dataset, revision, model, recipe, seed, split and so on.
+    extras
+        Further columns by name, (n,) each: strings (as objects) or numbers. `read_logits` passes
+        over all but `GROUPS`.
 
     Notes
     -----
@@ -127,13 +144,16 @@ def write_logits(
     ------
     SidekickError
         On NaN or +inf logits, a row without any finite logit, a label that is out of range or an
-        absent option, a feature that is not finite, duplicate ids, arrays of different length, or
-        one of `corruption` and `severity` without the other; with the file and the first
-        offending row.
+        absent option, a feature or an entropy that is not finite, duplicate ids, arrays of
+        different length, or one of `corruption` and `severity` without the other; with the file
+        and the first offending row. Also on further columns of a reserved name or another length.
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
     sample_ids = np.asarray(sample_ids, dtype=object)
-    _check(path, sample_ids, labels, logits, corruption, severity, features)
+    extras = extras or {}
+    _check_extras(path, extras, len(labels))
+    entropy = extras.get("entropy")
+    _check(path, sample_ids, labels, logits, corruption, severity, features, entropy)
     others = {"sample_id": pa.array(sample_ids, pa.string()), "label": labels.astype(np.int32)}
     split_columns, dictionary = ["logits.list.element", "logit_max"], ["label"]
     if corruption is not None and severity is not None:
@@ -142,6 +162,10 @@ def write_logits(
         dictionary += ["corruption", "severity"]
     if features is not None:
         split_columns.append("features.list.element")
+    for name, values in (extras or {}).items():
+        others[name] = pa.array(values, pa.string()) if values.dtype == object else values
+        if values.dtype.kind == "f":
+            split_columns.append(name)
 
     def group(rows: slice) -> pa.Table:
         wide = _wide(logits[rows])
@@ -151,7 +175,8 @@ def write_logits(
         columns["logit_max"] = highest.astype(np.float32)
         if features is not None:
             columns["features"] = _fixed_size_list(np.asarray(features[rows], dtype=np.float32))
-        return pa.table({name: columns[name] for name in _COLUMNS if name in columns})
+        names = [*(name for name in _COLUMNS if name in columns), *(extras or ())]
+        return pa.table({name: columns[name] for name in names})
 
     write_tables(
         map(group, _groups(logits)),
@@ -183,7 +208,8 @@ def read_logits(path: str | Path) -> CachedLogits:
         severity = table["severity"].to_numpy().astype(np.int8, copy=False)
     if "features" in columns:
         features = _matrix(table["features"])
-    _check(path, sample_ids, labels, logits, corruption, severity, features)
+    entropy = table["entropy"].to_numpy() if "entropy" in columns else None
+    _check(path, sample_ids, labels, logits, corruption, severity, features, entropy)
     recorded = read_facts(path).get("classes")
     if recorded is not None and int(recorded) != logits.shape[1]:
         raise SidekickError(
@@ -198,6 +224,8 @@ def read_logits(path: str | Path) -> CachedLogits:
         severity,
         features,
         str(path),
+        {name: table[name].to_numpy(zero_copy_only=False) for name in GROUPS if name in columns},
+        entropy,
     )
 
 
@@ -253,6 +281,7 @@ def _check(
     corruption: np.ndarray | None,
     severity: np.ndarray | None,
     features: np.ndarray | None,
+    entropy: np.ndarray | None,
 ) -> None:
     if (corruption is None) != (severity is None):
         raise SidekickError(f"{path}: corruption and severity go together; one of them is missing")
@@ -289,6 +318,8 @@ def _check(
             refuse(bad, what, rows.start)
     if features is not None:
         refuse(~np.isfinite(features).all(axis=1), "a feature that is not finite")
+    if entropy is not None:
+        refuse(~np.isfinite(entropy), "an entropy that is not finite")
     keys = (
         sample_ids.tolist()
         if corruption is None or severity is None
@@ -300,6 +331,14 @@ def _check(
             if key in seen:
                 raise SidekickError(f"{path}: sample {key} occurs again in row {row}")
             seen.add(key)
+
+
+def _check_extras(path: str | Path, extras: Mapping[str, np.ndarray], rows: int) -> None:
+    for name, values in extras.items():
+        if name in _COLUMNS:
+            raise SidekickError(f"{path}: column '{name}' belongs to the cache itself")
+        if len(values) != rows:
+            raise SidekickError(f"{path}: column '{name}' has {len(values)} values for {rows} rows")
 
 
 def _groups(logits: np.ndarray) -> Iterator[slice]:
@@ -336,6 +375,7 @@ def _check_columns(path: str | Path, table: pa.Table) -> None:
         "corruption": ("string", _is_string),
         "severity": ("integer", pa.types.is_integer),
         "features": ("fixed-size list of floats", _is_float_vector),
+        **dict.fromkeys(GROUPS, ("string", _is_string)),
     }
     if missing := set(needed) - set(table.column_names):
         raise SidekickError(f"{path}: no column {sorted(missing)}; it has {table.column_names}")

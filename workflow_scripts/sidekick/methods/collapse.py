@@ -62,8 +62,26 @@ def find_collapse(logits: np.ndarray, labels: np.ndarray) -> Collapse:
         return Collapse(True, reason, float("nan"), float("nan"), majority)
     top = 1 / np.exp(logits - highest).sum(axis=1)
     uniform = 1 / (~np.isneginf(logits)).sum(axis=1)
-    confidence = float(top.mean())
-    accuracy = float((logits.argmax(axis=1) == labels).mean())
+    return judge_collapse(top, uniform, logits.argmax(axis=1) == labels, majority)
+
+
+def judge_collapse(
+    top: np.ndarray, uniform: np.ndarray, correct: np.ndarray, majority: float
+) -> Collapse:
+    """Judge by the criteria of `find_collapse` where logits are too many to keep, such as tokens'.
+
+    Parameters
+    ----------
+    top
+        (n,) float64: largest probabilities, all finite.
+    uniform
+        (n,) float64: 1/C of each.
+    correct
+        (n,) bool: whether the argmax is the label.
+    majority
+        Share of the most frequent label.
+    """
+    confidence, accuracy = float(top.mean()), float(correct.mean())
     limit = float((uniform + _UNIFORM_SHARE * (1 - uniform)).mean())
     reasons = []
     # With a single option, to be sure of it is no more than uniform.

@@ -29,7 +29,7 @@ from sidekick.metrics.deferral_curves import (
     oracle_curve,
     random_curve,
 )
-from sidekick.metrics.evaluate import evaluate_statistics, undefined_reason
+from sidekick.metrics.evaluate import evaluate_part, evaluate_statistics, undefined_reason
 from sidekick.metrics.overlap import confidence_densities, density_overlap, scott_bandwidths
 from sidekick.metrics.ranking import (
     augrc,
@@ -79,6 +79,7 @@ __all__ = [
     "e_aurc",
     "ece",
     "evaluate_deferral",
+    "evaluate_part",
     "evaluate_statistics",
     "ideal_curve",
     "intervals",

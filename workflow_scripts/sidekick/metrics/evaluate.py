@@ -10,6 +10,28 @@ from sidekick.metrics.statistics import SampleStatistics
 from sidekick.metrics.weighting import check_weights
 
 
+def evaluate_part(statistics: SampleStatistics, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Evaluate one predictor on a part of the samples, by few metrics.
+
+    The arguments are those of `evaluate_statistics`.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (B,)
+        ``accuracy``, ``nll``, ``ece``, ``auroc`` and ``aurc``.
+    """
+    s = statistics
+    weights = check_weights(weights, s.label.size)
+    ranking = ranking_metrics(s.confidence, s.correct, weights)
+    return {
+        "accuracy": accuracy(s.correct, weights),
+        "nll": nll(s.nll, weights),
+        "ece": ece(s.probability, s.correct, weights),
+        "auroc": ranking["auroc"],
+        "aurc": ranking["aurc"],
+    }
+
+
 def evaluate_statistics(statistics: SampleStatistics, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Evaluate one predictor under each row of weights.
 

@@ -148,6 +148,18 @@ _ALL = [
         )
         for percent in (25, 50, 75)
     ),
+    Metric(
+        "accuracy_flexible",
+        "Flexible accuracy",
+        _UP,
+        "Share of generated answers that are right by the prompt's flexible reading.",
+    ),
+    Metric(
+        "truncated",
+        "Cut off",
+        _DOWN,
+        "Share of generated answers that did not end in time; they count as wrong.",
+    ),
 ]
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}

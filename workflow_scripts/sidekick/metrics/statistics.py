@@ -7,7 +7,8 @@ digits.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 
@@ -47,6 +48,11 @@ class SampleStatistics:
     predicted: np.ndarray
     label: np.ndarray
     classes: int
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Select samples by index or mask."""
+        arrays = [field.name for field in fields(self) if field.name != "classes"]
+        return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
 
 
 def sample_statistics(

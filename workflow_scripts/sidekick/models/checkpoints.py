@@ -14,8 +14,6 @@ from torch import nn
 
 from sidekick.artifacts import atomic_path, software
 from sidekick.errors import SidekickError
-from sidekick.models.create import create_empty_model
-from sidekick.models.mc_dropout_head import MCDropoutClassifier, MCDropoutHead
 
 # One key holds everything: safetensors writes several in random order, so that two equal
 # trainings would give different files.
@@ -48,6 +46,9 @@ class Description:
         Of these weights: `name` and `value` of the dataset's main metric on val.
     software
         Versions and git revision of the writer.
+    language
+        Of a language model, what of it the file holds (see
+        `sidekick.models.language_checkpoints`); None for a network that reads images.
     """
 
     entry: Mapping[str, Any]
@@ -60,18 +61,26 @@ class Description:
     facts: Mapping[str, Any]
     val_metric: Mapping[str, Any] = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=software)
+    language: Mapping[str, Any] | None = None
 
 
 def save_checkpoint(path: str | Path, model: nn.Module, description: Description) -> None:
-    """Write a network's state as safetensors.
+    """Write a network's state as safetensors; see `write_checkpoint`."""
+    write_checkpoint(path, model.state_dict(), description)
 
-    The metadata key `sidekick` holds JSON: the description, and `digest`, by which `load_model`
-    finds damage (safetensors has no checksums).
+
+def write_checkpoint(
+    path: str | Path, tensors: Mapping[str, torch.Tensor], description: Description
+) -> None:
+    """Write tensors by name as safetensors.
+
+    The metadata key `sidekick` holds JSON: the description, and `digest`, by which
+    `read_checkpoint` finds damage (safetensors has no checksums).
     """
     tensors = {
         # A contiguous copy each: safetensors refuses strides and memory shared by two names.
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in model.state_dict().items()
+        for name, tensor in tensors.items()
     }
     content = {**asdict(description), "digest": _digest(tensors)}
     metadata = {METADATA_KEY: json.dumps(content, sort_keys=True)}
@@ -91,19 +100,13 @@ def describe(path: str | Path) -> Description:
     return _description(path, metadata)[0]
 
 
-def load_model(path: str | Path, device: torch.device) -> nn.Module:
-    """Build the network of a checkpoint, with its weights, in evaluation mode.
-
-    Returns
-    -------
-    torch.nn.Module
-        A timm model, or an `MCDropoutClassifier` if the checkpoint has such a head; channels
-        last in memory, on the device.
+def read_checkpoint(path: str | Path) -> tuple[Description, dict[str, torch.Tensor]]:
+    """Read a checkpoint's description and its tensors, on the CPU.
 
     Raises
     ------
     SidekickError
-        If the file is missing, damaged, not one of ours or does not fit its own description.
+        If the file is missing, damaged or not one of ours; the message names it.
     """
     metadata, tensors = _read(path, with_tensors=True)
     description, digest = _description(path, metadata)
@@ -112,19 +115,7 @@ def load_model(path: str | Path, device: torch.device) -> nn.Module:
             f"{path}: its weights are not those that were written. "
             "Delete it and start the run again: its job is then repeated"
         )
-    model = create_empty_model(description.entry, description.classes)
-    if description.head is not None:
-        head = MCDropoutHead(classes=description.classes, **description.head)
-        model = MCDropoutClassifier(model, head)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise SidekickError(
-            f"{path}: its weights do not fit the architecture "
-            f"'{description.entry['architecture']}' that it names ({error}). "
-            "Delete it and start the run again: its job is then repeated"
-        ) from None
-    return model.to(device, memory_format=torch.channels_last).eval()
+    return description, tensors
 
 
 def _read(path: str | Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

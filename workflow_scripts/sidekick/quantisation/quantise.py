@@ -21,7 +21,8 @@ from onnxruntime.quantization import (
 
 from sidekick.artifacts import software, write_json
 from sidekick.methods.mc_dropout import load_head
-from sidekick.models.checkpoints import Description, describe, load_model
+from sidekick.models.checkpoints import Description, describe
+from sidekick.models.loading import load_model
 from sidekick.models.preprocessing import Preprocessing
 from sidekick.quantisation.calibration import drawn_images
 from sidekick.quantisation.graph import append_head, export_backbone, last_layer

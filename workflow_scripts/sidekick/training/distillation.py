@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import Description, describe, load_model
+from sidekick.models.checkpoints import Description, describe
+from sidekick.models.loading import load_model
 from sidekick.models.preprocessing import Preprocessing, ToInput
 from sidekick.models.runtime import describe_device, select_device
 from sidekick.training.data import TrainingData

@@ -74,11 +74,16 @@ def gatekeeper_loss(
     Tensor
         A scalar, float32 at least.
     """
-    _check(alpha, normalisation, divergence)
-    right, wrong, is_right = _sums(logits, targets, correct, divergence, smoothing)
-    if normalisation == "batch":
-        return (alpha * right + (1 - alpha) * wrong) / len(targets)
-    return _over_subsets(alpha, right, wrong, is_right)
+    return selected_token_loss(
+        logits,
+        targets,
+        len(targets),
+        alpha,
+        correct=correct,
+        normalisation=normalisation,
+        divergence=divergence,
+        smoothing=smoothing,
+    )
 
 
 def token_gatekeeper_loss(
@@ -115,11 +120,54 @@ def token_gatekeeper_loss(
     Tensor
         A scalar, float32 at least; 0 if no token counts.
     """
+    return selected_token_loss(
+        logits[mask],
+        targets[mask],
+        len(mask),
+        alpha,
+        correct=None if correct is None else correct[mask],
+        normalisation=normalisation,
+        divergence=divergence,
+        smoothing=smoothing,
+    )
+
+
+def selected_token_loss(
+    logits: Tensor,
+    targets: Tensor,
+    sequences: int,
+    alpha: float,
+    *,
+    correct: Tensor | None = None,
+    normalisation: str = "batch",
+    divergence: str = "p_uniform",
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Give `token_gatekeeper_loss` where only the M tokens that count have logits.
+
+    Parameters
+    ----------
+    logits
+        (M, V).
+    targets
+        Tokens (M,) int64, or probabilities (M, V).
+    sequences
+        N: how many sequences the tokens are of. Of a part of a batch it is the number of the whole
+        batch's, so that the parts' losses add up to that of the batch (not with `subset`).
+    correct
+        (M,) bool; by default whether the argmax of the logits is the target.
+    alpha, normalisation, divergence, smoothing
+        As for `token_gatekeeper_loss`.
+
+    Returns
+    -------
+    Tensor
+        A scalar, float32 at least; 0 if there are no tokens.
+    """
     _check(alpha, normalisation, divergence)
-    known = None if correct is None else correct[mask]
-    right, wrong, is_right = _sums(logits[mask], targets[mask], known, divergence, smoothing)
+    right, wrong, is_right = _sums(logits, targets, correct, divergence, smoothing)
     if normalisation == "batch":
-        return (alpha * right + (1 - alpha) * wrong) / len(mask)
+        return (alpha * right + (1 - alpha) * wrong) / sequences
     return _over_subsets(alpha, right, wrong, is_right)
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import describe, load_model
+from sidekick.models.checkpoints import describe
+from sidekick.models.loading import load_model
 from sidekick.models.preprocessing import Preprocessing, ToInput
 from sidekick.training.gatekeeper_loss import cross_entropy_per_sample, gatekeeper_loss
 from sidekick.training.gatekeeper_settings import GatekeeperSettings

@@ -3,7 +3,7 @@
 Used while Snakemake parses the workflow, so it imports nothing heavy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,23 @@ _ALLOWED = {
     "targets": ("labels", "large"),
     "anchor_targets": ("labels", "large"),
 }
+
+
+def require_allowed(settings: Any, allowed: Mapping[str, Sequence[str]]) -> None:
+    """Refuse settings whose attributes have other values than allowed, or a negative `anchor`.
+
+    Raises
+    ------
+    SidekickError
+        With key, value and what is allowed.
+    """
+    for key, values in allowed.items():
+        if getattr(settings, key) not in values:
+            raise SidekickError(
+                f"gatekeeper.{key}: '{getattr(settings, key)}'; allowed are {list(values)}"
+            )
+    if settings.anchor < 0:
+        raise SidekickError(f"gatekeeper.anchor: {settings.anchor}; it must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -67,13 +84,7 @@ class GatekeeperSettings:
             If a value is not allowed or does not go with another; with both.
         """
         settings = cls(**recipe.get("gatekeeper", {}))
-        for key, allowed in _ALLOWED.items():
-            if getattr(settings, key) not in allowed:
-                raise SidekickError(
-                    f"gatekeeper.{key}: '{getattr(settings, key)}'; allowed are {list(allowed)}"
-                )
-        if settings.anchor < 0:
-            raise SidekickError(f"gatekeeper.anchor: {settings.anchor}; it must be at least 0")
+        require_allowed(settings, _ALLOWED)
         settings._require_agreement(recipe)
         return settings
 

@@ -10,7 +10,8 @@ import torch
 
 from sidekick.artifacts import read_table, write_table
 from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import Description, describe, load_model, save_checkpoint
+from sidekick.models.checkpoints import Description, describe, save_checkpoint
+from sidekick.models.loading import load_model
 
 _log = logging.getLogger("sidekick")
 

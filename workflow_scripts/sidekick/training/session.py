@@ -1,6 +1,5 @@
 """What every training of a network begins with: the network and the data that suits it."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from sidekick import __version__
 from sidekick.datasets.reading import read_card
 from sidekick.errors import SidekickError
-from sidekick.models.checkpoints import Description, describe, load_model
+from sidekick.models.checkpoints import Description, describe
 from sidekick.models.create import create_model, require_image_shape
+from sidekick.models.loading import load_model
 from sidekick.models.preprocessing import Preprocessing, resolve_preprocessing
 from sidekick.training.data import TrainingData, load_training_data
+from sidekick.training.identity import training_identity
 
 
 def open_session(
@@ -130,22 +130,12 @@ def identity_of(
     others
         Whatever else decides: JSON values, or the paths of checkpoints (or None).
     """
-    return {
-        "training": training,
-        "recipe": dict(recipe),
-        "seed": seed,
-        "data": data.fingerprint,
-        "preprocessing": data.preprocessing.as_dict(),
-        "facts": dict(facts),
-        "versions": [__version__, torch.__version__],
-        **{key: _digest(value) if _is_path(value) else value for key, value in others.items()},
-    }
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str | Path)
-
-
-def _digest(path: str | Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return training_identity(
+        training,
+        recipe=recipe,
+        seed=seed,
+        data=data.fingerprint,
+        facts=facts,
+        preprocessing=data.preprocessing.as_dict(),
+        **others,
+    )

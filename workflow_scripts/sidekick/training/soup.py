@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sidekick.models.checkpoints import describe, load_model, save_checkpoint
+from sidekick.models.checkpoints import describe, save_checkpoint
+from sidekick.models.loading import load_model
 from sidekick.models.preprocessing import Preprocessing
 from sidekick.models.runtime import describe_device, reproducible, select_device
 from sidekick.training.data import TrainingData, load_training_data

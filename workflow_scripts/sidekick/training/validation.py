@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sidekick.training.data import LabelledImages
+from sidekick.training.f1 import macro_f1
 from sidekick.training.inputs import Inputs
 
 # On the CPU 256 halves the speed of a small network: the allocator then maps and unmaps its
@@ -68,21 +69,3 @@ def validate(
 def in_order(samples: int) -> list[Tensor]:
     """Give the rows of each evaluation batch."""
     return list(torch.arange(samples).split(EVALUATION_BATCH))
-
-
-def macro_f1(prediction: Tensor, labels: Tensor) -> float:
-    """Give F1 averaged over the classes that occur as label or prediction.
-
-    As `sidekick.metrics.macro_f1`, which needs libraries that training does without.
-
-    Parameters
-    ----------
-    prediction, labels
-        (n,) int64 on the CPU.
-    """
-    classes = int(torch.maximum(prediction.max(), labels.max())) + 1
-    hits = labels[prediction == labels].bincount(minlength=classes)
-    # Twice the true positives, false positives and false negatives.
-    seen = prediction.bincount(minlength=classes) + labels.bincount(minlength=classes)
-    occurs = seen > 0
-    return (2 * hits[occurs].double() / seen[occurs]).mean().item()

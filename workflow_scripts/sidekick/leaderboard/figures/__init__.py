@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from sidekick.leaderboard.figures import (
+    accuracy_by_level,
     accuracy_vs_gmacs,
     aurc_vs_gmacs,
     budgets,
@@ -36,6 +37,7 @@ DRAW: Mapping[str, Callable[[Board], Drawing]] = {
     "reliability": reliability.draw,
     "severity": severity.draw,
     "deltas": deltas.draw,
+    "accuracy_by_level": accuracy_by_level.draw,
     "gatekeeper_alpha": gatekeeper_alpha.draw,
     "gatekeeper_confidence": gatekeeper_confidence.draw,
     "gatekeeper_deferral": gatekeeper_deferral.draw,

@@ -85,13 +85,13 @@ def _curves(board: Board, large: str, small: str, sweep: Sweep | None) -> Iterat
     if sweep:
         yield from _sweep_curves(sweep)
     yield base("cascade", "learned", _LEARNED, 3)
-    yield base("cascade", "max_softmax", LOOKS["cascade"], 0)
-    yield base("duo_cascade", "max_softmax", LOOKS["duo_cascade"], 6)
+    yield base("cascade", board.gate, LOOKS["cascade"], 0)
+    yield base("duo_cascade", board.gate, LOOKS["duo_cascade"], 6)
 
 
 def _sweep_curves(sweep: Sweep) -> Iterator[Curve]:
     """Give the control's curve, and the chosen alpha's or, where none was chosen, each one's."""
-    predictor = Predictor("cascade", "max_softmax", sweep.large, sweep.small)
+    predictor = Predictor("cascade", sweep.gate, sweep.large, sweep.small)
 
     def curve(recipe: str, style: dict, has_band: bool) -> Curve:
         return Curve(predictor, f"{sweep.base}+{recipe}", style, has_band)
@@ -141,8 +141,8 @@ def _draw_marks(
     """Draw both models alone and their duo, with bars; give what the legend needs."""
     rows = board.rows("accuracy")
     for predictor, marker, name in (
-        (Predictor("single", "raw", small), "o", "Small model alone"),
-        (Predictor("single", "raw", large), "s", "Large model alone"),
+        (Predictor("single", board.plain, small), "o", "Small model alone"),
+        (Predictor("single", board.plain, large), "s", "Large model alone"),
         (Predictor("duo", "weighted", large, small), LOOKS["duo"].marker, "Duo"),
     ):
         color = LOOKS["duo"].color if name == "Duo" else "#222222"
@@ -160,8 +160,8 @@ def _title(board: Board, large: str, small: str, sweep: Sweep | None, name: str)
     claims = [
         (claim, verdicts(pick(rows, Predictor(family, variant, large, small))))
         for family, variant, claim in (
-            ("cascade", "max_softmax", "cascade over random deferral"),
-            ("duo_cascade", "max_softmax", "duo cascade over cascade"),
+            ("cascade", board.gate, "cascade over random deferral"),
+            ("duo_cascade", board.gate, "duo cascade over cascade"),
             ("cascade", "learned", "learned gate over max softmax"),
         )
     ]
@@ -187,10 +187,11 @@ def _caption(board: Board, large: str, small: str, sweep: Sweep | None) -> Itera
     why = "the gatekept model" if sweep else "the largest model and its smallest sidekick"
     yield (
         f"{small} → {large}: {why}. Up and left is better. A cascade always runs the small model "
-        "and adds the large one for what it defers, so that deferring all costs both. The duo runs "
-        "both on everything; the duo cascade answers deferred samples with it. The title is about "
-        "paired differences in accuracy, by their intervals."
+        "and adds the large one for what it defers, so that deferring all costs both. The title is "
+        "about paired differences in accuracy, by their intervals."
     )
+    if not board.is_generated:
+        yield ("The duo runs both on everything; the duo cascade answers deferred samples with it.")
     if sweep:
         yield choice_note(board, [sweep])
     if sweep and sweep.start not in BASE_RECIPES:

@@ -33,9 +33,10 @@ _VARIANTS = ["weighted", "unweighted", "uq_only", REPRODUCTION, "noise_sidekick"
 # By the baseline's predictor and variant, its numbers left out.
 _CONTROLS = {
     "single:raw": "the unscaled model",
+    "single:nent": "the gate mean entropy",
     "temperature:scaled": "the temperature-scaled model",
     "cascade:random": "random deferral",
-    "cascade:max_softmax": "the plain cascade",
+    **dict.fromkeys(("cascade:max_softmax", "cascade:nent"), "the plain cascade"),
     **dict.fromkeys(
         [f"cascade:random_{kind}#" for kind in ("defer", "budget", "target")],
         "random deferral of as many samples",
@@ -98,7 +99,7 @@ def fit_page(board: Board, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]
         The rows that are left, and in words what they are; nothing if all are left.
     """
     variant, largest = pl.col("variant"), pl.col("large") == board.models[0]
-    few = next(iter(operating_points(rows)), "").removeprefix("max_softmax")
+    few = next(iter(operating_points(rows)), "").removeprefix(board.gate)
     has_int8 = (rows["recipe"] == MC_DROPOUT_INT8).any()
     unquantised = [MC_DROPOUT] if has_int8 else []
     steps = (

@@ -30,7 +30,7 @@ _COLUMNS = 3
 _MOST_PANELS = 12
 _GREY, _DARK = LOOKS["control"].color, "#444444"
 # Lines to read the curves against, the curves last and so on top.
-_STYLES = {
+_LINES = {
     ("cascade", "oracle"): {"color": _DARK, "linestyle": (0, (1, 1)), "label": "True oracle"},
     ("cascade", "ideal"): {
         "color": _GREY,
@@ -38,14 +38,6 @@ _STYLES = {
         "label": "Ideal of Eq. 11 (not an upper bound)",
     },
     ("cascade", "random"): {"color": _GREY, "linestyle": (0, (4, 2)), "label": "Random deferral"},
-    **{
-        (family, "max_softmax"): {
-            "color": LOOKS[family].color,
-            "marker": LOOKS[family].marker,
-            "label": LOOKS[family].name,
-        }
-        for family in ("cascade", "duo_cascade")
-    },
 }
 _MARK_FIRST = {"cascade": 0, "duo_cascade": 5}
 
@@ -63,7 +55,7 @@ def draw(board: Board) -> Drawing:
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     curves = board.curves.filter((pl.col("curve") == "deferral") & pl.col("y").is_finite())
     for axes, pair in zip(panels.flat, shown, strict=False):
-        _draw_panel(axes, curves, pair)
+        _draw_panel(axes, board, curves, pair)
         balance = f"({100 * pair.balance:.2g} %)"
         axes.set_title(f"{names[pair.large]}\n+ {names[pair.small]} {balance}", size=6.5)
     for axes in panels.flat[len(shown) :]:
@@ -74,7 +66,7 @@ def draw(board: Board) -> Drawing:
         column[lowest].tick_params(labelbottom=True)
     for axes in panels[:, 0]:
         axes.set_ylabel("Joint accuracy (%)")
-    legend = [Line2D([], [], **style) for style in reversed(_STYLES.values())]
+    legend = [Line2D([], [], **style) for style in reversed(_styles(board).values())]
     return annotate(figure, _title(board), _caption(board, shown), legend)
 
 
@@ -84,11 +76,25 @@ def _shown(board: Board) -> Sequence[Pair]:
     return [pair for pair in board.pairs if pair.large == board.models[0]][:_MOST_PANELS]
 
 
-def _draw_panel(axes: Axes, curves: pl.DataFrame, pair: Pair) -> None:
-    for (predictor, variant), style in _STYLES.items():
+def _styles(board: Board) -> dict[tuple[str, str], dict]:
+    """Say how the curves are drawn, by predictor and variant; the last are on top."""
+    # Generated answers cannot be combined.
+    families = ("cascade",) if board.is_generated else ("cascade", "duo_cascade")
+    return _LINES | {
+        (family, board.gate): {
+            "color": LOOKS[family].color,
+            "marker": LOOKS[family].marker,
+            "label": LOOKS[family].name,
+        }
+        for family in families
+    }
+
+
+def _draw_panel(axes: Axes, board: Board, curves: pl.DataFrame, pair: Pair) -> None:
+    for (predictor, variant), style in _styles(board).items():
         points = pick(curves, Predictor(predictor, variant, pair.large, pair.small)).sort("x")
         x, y = 100 * points["x"].to_numpy(), 100 * points["y"].to_numpy()
-        if variant == "max_softmax":
+        if variant == board.gate:
             low, high = (100 * points[end].to_numpy() for end in ("low", "high"))
             axes.fill_between(x, low, high, color=style["color"], alpha=0.18, linewidth=0)
             style = style | {"markevery": (_MARK_FIRST[predictor], 10), "markersize": 3.5}
@@ -100,7 +106,7 @@ def _draw_panel(axes: Axes, curves: pl.DataFrame, pair: Pair) -> None:
 def _title(board: Board) -> str:
     # Against random deferral, what a gate adds; of two answers to the same samples, which is more.
     counted = {"cascade": "deferral_gain_area", "duo_cascade": "deferral_area"}
-    usual = (pl.col("variant") == "max_softmax") & is_pair() & base_recipe()
+    usual = (pl.col("variant") == board.gate) & is_pair() & base_recipe()
     found = {
         family: verdicts(board.compared(area).filter(usual & (pl.col("predictor") == family)))
         for family, area in counted.items()
@@ -109,22 +115,33 @@ def _title(board: Board) -> str:
         family: f" (worse in {own.count('worse')})" if "worse" in own else ""
         for family, own in found.items()
     }
-    return (
+    title = (
         f"Deferral by confidence beats random in {found['cascade'].count('better')} of "
         f"{plural(len(board.pairs), 'pair')}{worse['cascade']}"
-        f"; duos add to it in {found['duo_cascade'].count('better')}{worse['duo_cascade']}"
+    )
+    if board.is_generated:
+        return title
+    return (
+        f"{title}; duos add to it in {found['duo_cascade'].count('better')}{worse['duo_cascade']}"
     )
 
 
 def _caption(board: Board, shown: Sequence[Pair]) -> Iterator[str]:
     yield samples_note(board)
     yield interval_note(board, "Bands (pointwise)")
-    yield (
-        "Higher is better; in brackets the FLOPs balance. The title counts pairs where the area "
-        "between the cascade's curve and random deferral, and that between the duo cascade's and "
-        "the cascade's, has an interval that excludes 0. Duo cascade: deferred samples are "
-        "answered by the duo, at the cascade's cost."
-    )
+    if board.is_generated:
+        yield (
+            "Higher is better; in brackets the FLOPs balance. The title counts pairs where the "
+            "area between the cascade's curve and random deferral has an interval that excludes "
+            "0. The gate is minus the mean entropy of the small model's tokens."
+        )
+    else:
+        yield (
+            "Higher is better; in brackets the FLOPs balance. The title counts pairs where the "
+            "area between the cascade's curve and random deferral, and that between the duo "
+            "cascade's and the cascade's, has an interval that excludes 0. Duo cascade: deferred "
+            "samples are answered by the duo, at the cascade's cost."
+        )
     if len(shown) < len(board.pairs):
         yield (
             f"The {len(shown)} smallest sidekicks of the largest model; "

@@ -22,6 +22,7 @@ from sidekick.recipe_names import CE_CONTROL
 
 # One block of rows each. The accept/ignore rule of MC dropout ranks no samples: it has no AURC.
 _BLOCKS = (("aurc", "nll"), ("selective_accuracy",))
+_GENERATED_BLOCKS = (("aurc", "auroc"), ("deferral_area",), ("accuracy",))
 _TITLE = "Differences to matched controls"
 # Inches, and the height of an axis's ticks and label in rows.
 _ROW_HEIGHT, _AXIS_ROWS = 0.135, 3.2
@@ -40,14 +41,15 @@ _MEANINGS = {
 
 def draw(board: Board) -> Drawing:
     """Draw a forest plot of all differences to matched controls."""
-    found = {metric: methods(board.compared(metric)) for block in _BLOCKS for metric in block}
+    wanted = _GENERATED_BLOCKS if board.is_generated else _BLOCKS
+    found = {metric: _compared(board, metric) for block in wanted for metric in block}
     every = pl.concat(found.values()).unique(KEY, maintain_order=True)
     if every.is_empty():
         return empty_figure(_TITLE, f"Nothing on {board.dataset} has a matched control.")
     chosen, told = fit_page(board, every)
     same = {"on": KEY, "how": "semi", "nulls_equal": True, "maintain_order": "left"}
     shown = {metric: rows.join(chosen, **same) for metric, rows in found.items()}
-    blocks = [block for block in _BLOCKS if any(len(shown[metric]) for metric in block)]
+    blocks = [block for block in wanted if any(len(shown[metric]) for metric in block)]
     lines = [headed_lines(board, [shown[metric] for metric in block]) for block in blocks]
     heights = [len(own) + _AXIS_ROWS for own in lines]
     figure = new_figure(_ROW_HEIGHT * sum(heights))
@@ -63,6 +65,16 @@ def draw(board: Board) -> Drawing:
         for verdict, mark in MARKS.items()
     ]
     return annotate(figure, _title(found), _caption(board, told), legend)
+
+
+def _compared(board: Board, metric: str) -> pl.DataFrame:
+    """Give the differences that are worth a row."""
+    rows = methods(board.compared(metric))
+    if metric != "accuracy":
+        return rows
+    # Another gate ranks the same answers.
+    is_gate = (pl.col("predictor") == "single") & ~pl.col("variant").str.starts_with(board.plain)
+    return rows.filter(~is_gate)
 
 
 def _draw_panel(axes: Axes, metric: str, rows: pl.DataFrame, lines: Sequence[Line]) -> None:
@@ -117,6 +129,9 @@ def _caption(board: Board, told: Sequence[str]) -> Iterator[str]:
     )
     if told:
         yield f"Drawn, for space: only {', '.join(told)}."
+    if board.is_generated:
+        yield "The title counts all on the board but controls."
+        return
     yield (
         "The title counts all on the board but controls, duos as released, and of MC dropout "
         "fewer passes and other uncertainties."

@@ -88,8 +88,13 @@ def _quantities(board: Board, sweep: Sweep) -> dict[str, Callable[[str], Found]]
         curves = board.curves.filter((pl.col("curve") == "deferral") & pl.col("y").is_finite())
         return lambda recipe: _on_curve(sweep.paired(curves, recipe), ratio)
 
+    if board.is_generated:
+        # The gate is no probability, whose density over [0, 1] could overlap.
+        first = {"AUROC: higher is better": alone("auroc", 1)}
+    else:
+        first = {"Overlap $s_o$: lower is better": alone("overlap", 1)}
     return {
-        "Overlap $s_o$: lower is better": alone("overlap", 1),
+        **first,
         "Deferral $s_d$: higher is better": _s_d(board, sweep),
         "Accuracy of the small model (%)": alone("accuracy", 100),
         **{f"Joint accuracy, {100 * r:g} % deferred (%)": joint(r) for r in _RATIOS},

@@ -42,7 +42,7 @@ _UNKNOWN = Look("#333333", "*", "Other")
 # The first pattern that matches a whole variant names it. That of a second comparison, with the
 # untuned model, is named as the first: its control is told beside it.
 _VARIANTS = (
-    (r"raw|mean_softmax|max_softmax", ""),
+    (r"raw|mean_softmax|max_softmax|nent", ""),
     (r"scaled", ""),
     (r"best_trials", "best trials"),
     (r"best_trials_scaled", "best trials, scaled"),
@@ -50,9 +50,9 @@ _VARIANTS = (
     (r"weighted_(\d+)_sidekicks", r"\1 sidekicks"),
     (r"weighted_as_released", "weighted, as released"),
     (r"noise_sidekick", "noise sidekick (control)"),
-    (r"max_softmax_defer(\d+)", r"defers \1 %"),
-    (r"max_softmax_budget(\d+)", r"budget \1 %"),
-    (r"max_softmax_target(\d+)", r"target \1 %"),
+    (r"(?:max_softmax|nent)_defer(\d+)", r"defers \1 %"),
+    (r"(?:max_softmax|nent)_budget(\d+)", r"budget \1 %"),
+    (r"(?:max_softmax|nent)_target(\d+)", r"target \1 %"),
     (r"stages_budget(\d+)", r"three stages, budget \1 %"),
     (r"random_defer(\d+)", r"defers \1 % at random"),
     (r"random_budget(\d+)", r"budget \1 %, at random"),
@@ -63,6 +63,11 @@ _VARIANTS = (
     (r"(learned|margin|entropy)", r"\1 gate"),
     (r"(max_softmax|margin|entropy)_scaled", r"temperature-scaled \1 gate"),
     (r"max_logit_pnorm", "max-logit gate"),
+    (r"mean_logprob", "gate mean log p"),
+    (r"sum_logprob", "gate sum of log p"),
+    (r"logprob_q00", "gate lowest log p"),
+    (r"logprob_q(\d+)", r"gate \1 % quantile of log p"),
+    (r"brevity", "gate shortness"),
     (r"deterministic", "no dropout"),
     (r"deterministic_normalised", "no dropout, normalised"),
     (r"deterministic_at_(interval.*)", "no dropout, as much kept"),
@@ -87,7 +92,7 @@ _TOLD_RECIPES = ("", "mc_dropout", "soup_uniform", "soup_greedy", TRIAL_ENSEMBLE
 _SHARES = re.compile(
     r"accuracy|macro_f1|ece|coverage|selective_accuracy|kept_\w+|misclassified_ignored"
     r"|false_ignore_rate|sac_\d+|accuracy_budget_\d+"
-    r"|deferral_area|deferral_gain_area"
+    r"|deferral_area|deferral_gain_area|accuracy_flexible|truncated"
 )
 
 

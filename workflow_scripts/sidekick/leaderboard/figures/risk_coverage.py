@@ -8,6 +8,8 @@ from matplotlib.lines import Line2D
 
 from sidekick.leaderboard.figures.axes import log_axis
 from sidekick.leaderboard.figures.look import (
+    LOOKS,
+    Look,
     look_of,
     method_name,
     plain_interval,
@@ -34,6 +36,13 @@ _TITLE = "Selective risk against coverage"
 _REFERENCES = {"random_ordering": (0, (4, 2)), "oracle_ordering": (0, (1, 1))}
 # The axis starts a little before the first curve has this share of its greatest risk.
 _VISIBLE = 0.04
+# Of generated answers, each with a colour and marker of its own.
+_GATES = {
+    "nent": LOOKS["single"],
+    "sum_logprob": LOOKS["cascade"],
+    "logprob_q10": LOOKS["duo"],
+    "brevity": LOOKS["ensemble"],
+}
 
 
 def draw(board: Board) -> Drawing:
@@ -57,6 +66,10 @@ def draw(board: Board) -> Drawing:
 
 def _subset(board: Board) -> Iterator[Predictor]:
     large = board.models[0]
+    if board.is_generated:
+        for variant in ("random_ordering", *_GATES, "oracle_ordering"):
+            yield Predictor("single", variant, large)
+        return
     yield Predictor("temperature", "random_ordering", large)
     yield Predictor("temperature", "scaled", large)
     if board.main_pair:
@@ -67,8 +80,12 @@ def _subset(board: Board) -> Iterator[Predictor]:
     yield Predictor("temperature", "oracle_ordering", large)
 
 
+def _look(entry: Predictor) -> Look:
+    return _GATES.get(entry.variant) or look_of(*entry[:2])
+
+
 def _style(entry: Predictor) -> dict:
-    look = look_of(*entry[:2])
+    look = _look(entry)
     if entry.variant in _REFERENCES:
         return {"color": look.color, "linestyle": _REFERENCES[entry.variant]}
     return {"color": look.color, "marker": look.marker}
@@ -99,7 +116,7 @@ def _draw_areas(axes: Axes, board: Board, entries: Sequence[Predictor]) -> None:
         color = _style(entry)["color"]
         for row in pick(rows, entry).iter_rows(named=True):
             axes.hlines(place, row["low"], row["high"], color=color, linewidth=1.2)
-            axes.plot(row["value"], place, look_of(*entry[:2]).marker, color=color)
+            axes.plot(row["value"], place, _look(entry).marker, color=color)
             values += [row["value"], row["high"]]
     label = "AURC (lower is better)"
     if values and min(values) > 0:
@@ -113,7 +130,7 @@ def _draw_areas(axes: Axes, board: Board, entries: Sequence[Predictor]) -> None:
 def _title(board: Board) -> str:
     names = short_names(board.models)
     large = names[board.models[0]]
-    if board.main_pair is None:
+    if board.main_pair is None or board.is_generated:
         return f"{_TITLE}: {large}"
     duo = pick(board.compared("aurc"), Predictor("duo", "weighted", *board.main_pair[:2]))
     if duo.is_empty():
@@ -131,7 +148,12 @@ def _caption(board: Board) -> Iterator[str]:
     yield samples_note(board)
     yield interval_note(board, "Bands (pointwise) and bars")
     yield f"Lower is better. All curves: {names[board.models[0]]}, the largest model;"
-    if board.main_pair:
+    if board.is_generated:
+        yield (
+            "its answers are ranked by minus the mean entropy of their tokens (Single) and by "
+            "other gates."
+        )
+    elif board.main_pair:
         yield (
             f"duo and duo cascade: with {names[board.main_pair.small]}, its smallest sidekick, "
             "chosen by cost and not by result."

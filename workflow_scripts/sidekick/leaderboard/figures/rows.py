@@ -16,6 +16,8 @@ REPRODUCTION = "weighted_as_released"
 # Ends the variants of rows that are on the board a second time, for a second control: Gatekeeper
 # against the model that its sweep started from.
 UNTUNED = "_vs_untuned"
+# What decides unless a variant says otherwise: of choices, and of answers that are generated.
+_GATES = ("max_softmax", "nent")
 
 
 class Pair(NamedTuple):
@@ -43,8 +45,8 @@ class Board:
     ----------
     dataset
         Its name.
-    metrics, curves, fits
-        Its rows of the leaderboard, of the curves and of what was fitted.
+    metrics, curves, fits, parts
+        Its rows of the leaderboard, of the curves, of what was fitted, and of parts of `test`.
     level
         Coverage of the intervals.
     """
@@ -53,7 +55,24 @@ class Board:
     metrics: pl.DataFrame
     curves: pl.DataFrame
     fits: pl.DataFrame
+    parts: pl.DataFrame
     level: float
+
+    @cached_property
+    def is_generated(self) -> bool:
+        """Whether answers are generated, so that no row is about a distribution over classes."""
+        return self.plain == _GATES[1]
+
+    @cached_property
+    def plain(self) -> str:
+        """The variant of a model as it comes."""
+        alone = self.test.filter(pl.col("predictor") == "single")["variant"]
+        return _GATES[1] if _GATES[1] in alone else "raw"
+
+    @cached_property
+    def gate(self) -> str:
+        """The variant of a plain cascade: what decides in it."""
+        return _GATES[1] if self.is_generated else _GATES[0]
 
     @cached_property
     def test(self) -> pl.DataFrame:
@@ -128,7 +147,7 @@ def pick_made(rows: pl.DataFrame, predictor: Predictor, recipe: str) -> pl.DataF
 def operating_points(rows: pl.DataFrame, predictor: str = "duo_cascade") -> list[str]:
     """Give the variants of cascades with a chosen threshold, the fewest deferrals first."""
     own = rows.filter(pl.col("predictor") == predictor)["variant"].unique()
-    kept = own.filter(own.str.contains(r"^max_softmax_defer\d+$"))
+    kept = own.filter(own.str.contains(rf"^({'|'.join(_GATES)})_defer\d+$"))
     return sorted(kept, key=lambda variant: int(variant.rpartition("defer")[2]))
 
 

@@ -34,6 +34,8 @@ class Sweep(NamedTuple):
         Recipe to alpha, the smallest first.
     has_chosen
         Whether an alpha was chosen.
+    plain, gate
+        The variants of a model alone and of a cascade.
     """
 
     large: str
@@ -42,6 +44,8 @@ class Sweep(NamedTuple):
     start: str
     alphas: Mapping[str, float]
     has_chosen: bool
+    plain: str
+    gate: str
 
     @property
     def recipes(self) -> list[str]:
@@ -49,19 +53,20 @@ class Sweep(NamedTuple):
         chosen = [GATEKEEPER_CHOSEN] if self.has_chosen else []
         return [self.start, CE_CONTROL, *self.alphas, *chosen]
 
-    def alone(self, rows: pl.DataFrame, recipe: str, variant: str = "raw") -> pl.DataFrame:
+    def alone(self, rows: pl.DataFrame, recipe: str, variant: str | None = None) -> pl.DataFrame:
         """Give the rows, or points of curves, of the small model as a recipe made it."""
-        return pick_made(rows, Predictor("single", variant, self.small), recipe)
+        return pick_made(rows, Predictor("single", variant or self.plain, self.small), recipe)
 
     def paired(
         self,
         rows: pl.DataFrame,
         recipe: str,
-        variant: str = "max_softmax",
+        variant: str | None = None,
         predictor: str = "cascade",
     ) -> pl.DataFrame:
         """Give the rows, or points, of a cascade from it to the large model."""
         both = recipe if recipe == self.base else f"{self.base}+{recipe}"
+        variant = variant or self.gate
         return pick_made(rows, Predictor(predictor, variant, self.large, self.small), both)
 
 
@@ -69,7 +74,7 @@ def sweeps(board: Board) -> list[Sweep]:
     """Find the sweeps on a board, that of the smallest FLOPs balance first."""
     rows = board.test.filter(
         (pl.col("predictor") == "cascade")
-        & (pl.col("variant") == "max_softmax")
+        & (pl.col("variant") == board.gate)
         & pl.col("recipe").str.ends_with(f"+{CE_CONTROL}")
     )
     columns = ["flops_balance", "large", "small", "recipe"]
@@ -88,7 +93,8 @@ def _sweep(board: Board, large: str, small: str, recipe: str) -> Sweep:
     if not start:
         start = next((name for name in BASE_RECIPES if name in recipes), BASE_RECIPES[0])
     ordered = dict(sorted(alphas.items(), key=lambda item: item[1]))
-    return Sweep(large, small, base, start, ordered, GATEKEEPER_CHOSEN in recipes)
+    has_chosen = GATEKEEPER_CHOSEN in recipes
+    return Sweep(large, small, base, start, ordered, has_chosen, board.plain, board.gate)
 
 
 def sweep_name(board: Board, sweep: Sweep) -> str:
@@ -122,8 +128,8 @@ def _judged(board: Board, found: Sequence[Sweep], metric: str, suffix: str) -> l
     told: list[str] = []
     for sweep in found:
         for recipe in sweep.alphas:
-            alone = sweep.alone(rows, recipe, f"raw{suffix}")
-            paired = sweep.paired(rows, recipe, f"max_softmax{suffix}")
+            alone = sweep.alone(rows, recipe, f"{sweep.plain}{suffix}")
+            paired = sweep.paired(rows, recipe, f"{sweep.gate}{suffix}")
             told += verdicts(pl.concat([alone, paired]))
     return told
 

@@ -1,0 +1,1 @@
+"""Training of decoder-only language models; imports nothing, as the parent does."""
