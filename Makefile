@@ -35,7 +35,7 @@ bench: $(VENV)/.test ## Measure speed against peers, in one run
 
 lock: ## Make the lock files anew from requirements/*.in (needs uv)
 	cd requirements && for name in run test; do \
-	  uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	  uv pip compile --quiet --generate-hashes --universal --no-strip-extras --python-version 3.11 \
 	    $$name.in --output-file $$name.txt; \
 	done
 
