@@ -35,7 +35,7 @@ bench: $(VENV)/.test ## Measure speed against peers, in one run
 
 lock: ## Make the lock files anew from requirements/*.in (needs uv)
 	cd requirements && for name in run test; do \
-	  uv pip compile --quiet --generate-hashes --universal --no-strip-extras --python-version 3.11 \
+	  uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	    $$name.in --output-file $$name.txt; \
 	done
 
@@ -43,13 +43,14 @@ clean: ## Delete results, downloads and the environment
 	rm -rf results/* resources .snakemake $(VENV)
 	git checkout -- results/README.md
 
-# A stamp is written last, so that an interrupted installation is repeated.
+# A stamp is written last, so that an interrupted installation is repeated. The locks are complete, so
+# pip resolves nothing: some releases of it take `name[extra]` for another package, without a pin.
 $(VENV)/.run: requirements/run.txt | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@ $(VENV)/.run
 
 $(VENV)/bin/pip:
