@@ -15,12 +15,15 @@ include: "rules/quantise.smk"
 include: "rules/evaluate.smk"
 include: "rules/deploy.smk"
 include: "rules/leaderboard.smk"
+include: "rules/examples.smk"
+include: "rules/page.smk"
 
 
 rule all:
     default_target: True
     input:
         rules.collect_leaderboard.output.leaderboard,
+        rules.render_page.output.page,
         rules.plot_leaderboard.output,
         of_models(rules.plot_mc_dropout_examples.output, MC_DROPOUT_MODELS),
         DEPLOYED,

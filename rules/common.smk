@@ -110,7 +110,7 @@ def fingerprint(script, *rooms):
         files += sorted(path.rglob("*")) if path.is_dir() else [path.with_suffix(".py")]
     digest = hashlib.sha256()
     for path in files:
-        if path.suffix in (".py", ".mplstyle"):
+        if path.suffix in (".py", ".mplstyle", ".html", ".css", ".js"):
             digest.update(f"{path.relative_to(scripts)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -154,6 +154,18 @@ def figures_of(dataset):
     if models_of(dataset, MC_DROPOUT_MODELS):
         figures += leaderboard.MC_DROPOUT_FIGURES
     return figures
+
+
+def in_report(dataset, figure):
+    """A figure's file as it stands in the report of `snakemake --report`."""
+    category, label = leaderboard.REPORT_ENTRIES[figure]
+    return report(
+        f"results/leaderboard/figures/{dataset}/{figure}.svg",
+        caption=f"report/figures/{figure}.rst",
+        category=category,
+        subcategory=dataset,
+        labels={"figure": label},
+    )
 
 
 def remote_file(wildcards):
@@ -503,6 +515,32 @@ def evaluation_tables(name, kinds=None):
         # The oldest model has no partner.
         for model in models_of(dataset, evaluated[kind][1])[kind == "pairs" :]
     ]
+
+
+def example_inputs(wildcards):
+    """What the examples of a dataset are chosen from: caches of the first seed, and the samples."""
+    dataset = wildcards.dataset
+    kind, folder = "logits", "results/logits"
+    if dataset in GENERATED:
+        kind, folder = "answers", "results/generations"
+    found = {
+        kind: [
+            f"{folder}/{dataset}/{model}/{recipe}/seed{SEEDS[0]}/test.parquet"
+            for model in models_of(dataset)
+            for recipe in [recipes.base_recipe(config, model)]
+        ]
+    }
+    if dataset in CLASSIFIED:
+        found["mc_dropout"] = [
+            f"results/evaluation/mc_dropout/{dataset}/{model}/examples.parquet"
+            for model in models_of(dataset, MC_DROPOUT_MODELS)
+        ]
+    if has_source(dataset):
+        prepared = f"results/datasets/{dataset}"
+        found["samples"] = f"{prepared}/samples.parquet"
+        found["shift"] = f"{prepared}/shift.parquet"
+        found["card"] = f"{prepared}/dataset.json"
+    return found
 
 
 def of_models(pattern, models, **others):

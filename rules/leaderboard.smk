@@ -1,3 +1,9 @@
+report: "report/workflow.rst"
+
+
+FIGURES = [(dataset, figure) for dataset in DATASETS for figure in figures_of(dataset)]
+
+
 rule collect_leaderboard:
     input:
         metrics=evaluation_tables("metrics.parquet"),
@@ -8,16 +14,52 @@ rule collect_leaderboard:
         quantisation_errors=quantised(rules.quantise.output.errors),
     output:
         leaderboard="results/leaderboard/leaderboard.parquet",
-        wide="results/leaderboard/leaderboard.csv",
+        wide=report(
+            "results/leaderboard/leaderboard.csv",
+            caption="report/tables/leaderboard.rst",
+            category="7 Tables",
+            labels={"table": "Leaderboard"},
+        ),
         curves="results/leaderboard/curves.parquet",
         parts="results/leaderboard/parts.parquet",
-        wide_parts="results/leaderboard/parts.csv",
+        wide_parts=report(
+            "results/leaderboard/parts.csv",
+            caption="report/tables/parts.rst",
+            category="7 Tables",
+            labels={"table": "Parts of the test set"},
+        ),
         fits="results/leaderboard/fits.csv",
-        findings="results/leaderboard/findings.csv",
-        budgets="results/leaderboard/budgets.csv",
-        promises="results/leaderboard/promises.csv",
-        quantisation="results/leaderboard/quantisation.csv",
-        summary="results/leaderboard/summary.txt",
+        findings=report(
+            "results/leaderboard/findings.csv",
+            caption="report/tables/findings.rst",
+            category="7 Tables",
+            labels={"table": "Findings"},
+        ),
+        budgets=report(
+            "results/leaderboard/budgets.csv",
+            caption="report/tables/budgets.rst",
+            category="7 Tables",
+            labels={"table": "Budgets"},
+        ),
+        promises=report(
+            "results/leaderboard/promises.csv",
+            caption="report/tables/promises.rst",
+            category="7 Tables",
+            labels={"table": "Promises of thresholds"},
+        ),
+        quantisation=report(
+            "results/leaderboard/quantisation.csv",
+            caption="report/tables/quantisation.rst",
+            category="7 Tables",
+            labels={"table": "Quantisation"},
+        ),
+        summary=report(
+            "results/leaderboard/summary.txt",
+            caption="report/tables/summary.rst",
+            category="1 Overview",
+            subcategory="summary",
+            labels={"text": "The answer for each dataset"},
+        ),
     log:
         "results/logs/collect_leaderboard.log",
     benchmark:
@@ -39,7 +81,7 @@ rule collect_leaderboard:
             "gatekept": GATEKEPT_MODELS,
             "seeds": SEEDS,
         },
-        code=fingerprint("collect_leaderboard", "evaluation/tables", "leaderboard"),
+        code=fingerprint("collect_leaderboard", "evaluation", "leaderboard", "metrics"),
     script:
         "../workflow_scripts/collect_leaderboard.py"
 
@@ -51,11 +93,12 @@ rule plot_leaderboard:
         fits=rules.collect_leaderboard.output.fits,
         parts=rules.collect_leaderboard.output.parts,
     output:
+        [in_report(*figure) for figure in FIGURES],
+        # The same as pixels, and what they show.
         [
             f"results/leaderboard/figures/{dataset}/{figure}.{format}"
-            for dataset in DATASETS
-            for figure in figures_of(dataset)
-            for format in ("svg", "png")
+            for dataset, figure in FIGURES
+            for format in ("png", "csv")
         ],
     log:
         "results/logs/plot_leaderboard.log",
@@ -78,9 +121,17 @@ rule plot_mc_dropout_examples:
         splits=f"results/datasets/{{dataset}}/splits/seed{SEEDS[0]}.parquet",
         card=rules.prepare_dataset.output.card,
     output:
-        expand(
-            "results/leaderboard/figures/{{dataset}}/mc_dropout_examples/{{model}}.{format}",
-            format=["svg", "png"],
+        report(
+            "results/leaderboard/figures/{dataset}/mc_dropout_examples/{model}.svg",
+            caption="report/figures/mc_dropout_examples.rst",
+            category="6 MC dropout",
+            subcategory="{dataset}",
+            labels={"figure": "Accepted and ignored: {model}"},
+        ),
+        multiext(
+            "results/leaderboard/figures/{dataset}/mc_dropout_examples/{model}",
+            ".png",
+            ".csv",
         ),
     log:
         "results/logs/plot_mc_dropout_examples/{dataset}/{model}.log",

@@ -15,7 +15,15 @@ from typing import Any, Self
 import yaml
 
 ROOT = Path(__file__).parents[2]
-WORKFLOW = ("Snakefile", "rules", "profiles", "envs", "workflow_scripts", ".gitignore")
+WORKFLOW = (
+    "Snakefile",
+    "CITATION.cff",
+    "rules",
+    "profiles",
+    "envs",
+    "workflow_scripts",
+    ".gitignore",
+)
 
 # Takes the place of every script: writes a digest of all that the job depends on, so that the DAG,
 # Snakemake's records and its checksums are real while nothing is computed. It can be made to wait

@@ -14,7 +14,7 @@ from workflow.project import ROOT, Project
 
 SEEDS = (0, 1)
 MODELS = ("alpha", "beta", "gamma")
-BOARD = {"collect_leaderboard", "plot_leaderboard"}
+BOARD = {"collect_leaderboard", "plot_leaderboard", "pick_examples digits", "render_page"}
 SINGLES = {f"evaluate_single digits {model}" for model in MODELS}
 PAIRS = {f"evaluate_pairs digits {model}" for model in MODELS[1:]}
 CASCADES = PAIRS | {"evaluate_gatekeeper digits beta"}
@@ -83,7 +83,8 @@ def newcomer(model):
 
 def whole_dataset(dataset, models=MODELS, seeds=SEEDS):
     """All jobs of a dataset from nothing, the board left out."""
-    jobs = {f"prepare_dataset {dataset}"} | {f"draw_splits {dataset} {seed}" for seed in seeds}
+    jobs = {f"prepare_dataset {dataset}", f"pick_examples {dataset}"}
+    jobs |= {f"draw_splits {dataset} {seed}" for seed in seeds}
     for model in models:
         jobs |= weights(model, seeds, dataset)
         jobs |= {f"count_flops {dataset} {model}", f"evaluate_single {dataset} {model}"}
@@ -115,6 +116,8 @@ def test_the_embedded_benchmark_needs_every_job_once(tmp_path):
         "evaluate_gatekeeper": len(pairs),
         "collect_leaderboard": 1,
         "plot_leaderboard": 1,
+        "pick_examples": 2,
+        "render_page": 1,
         # Of images.
         "finetune": models * seeds,
         "train_mc_dropout": heads * seeds,

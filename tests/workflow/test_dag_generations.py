@@ -12,7 +12,7 @@ from workflow.project import ROOT, Project
 SEEDS = (0, 1)
 DATA = "gsm8k"
 MODELS = ("wide", "narrow")
-BOARD = {"collect_leaderboard", "plot_leaderboard"}
+BOARD = {"collect_leaderboard", "plot_leaderboard", f"pick_examples {DATA}", "render_page"}
 
 
 def open_questions():
@@ -153,4 +153,6 @@ def test_the_ready_made_benchmark_is_planned(tmp_path):
         "evaluate_generations": 2,
         "collect_leaderboard": 1,
         "plot_leaderboard": 1,
+        "pick_examples": 1,
+        "render_page": 1,
     }

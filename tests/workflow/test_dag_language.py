@@ -13,7 +13,8 @@ SEEDS = (0, 1)
 IMAGE_MODELS = ("alpha", "beta")
 TEXT_MODELS = ("wide", "middle", "narrow")
 DATA = "questions"
-BOARD = {"collect_leaderboard", "plot_leaderboard"}
+SHARED = {"collect_leaderboard", "plot_leaderboard", "render_page"}
+BOARD = SHARED | {"pick_examples digits", f"pick_examples {DATA}"}
 SINGLES = {f"evaluate_single {DATA} {model}" for model in TEXT_MODELS}
 PAIRS = {f"evaluate_pairs {DATA} {model}" for model in TEXT_MODELS[1:]}
 SWEPT = {f"evaluate_gatekeeper {DATA} narrow"}
@@ -88,7 +89,8 @@ def test_questions_alone_make_a_benchmark(tmp_path):
     del config["gatekeeper"]["pairs"]["beta"], config["gatekeeper"]["training"]
     for model in IMAGE_MODELS:
         del config["models"][model]
-    assert Project.create(tmp_path / "project", config).plan() == of_text() | BOARD
+    expected = of_text() | SHARED | {f"pick_examples {DATA}"}
+    assert Project.create(tmp_path / "project", config).plan() == expected
 
 
 def test_an_appended_model_brings_only_its_own_jobs(finished_mixed):
@@ -130,7 +132,7 @@ def test_text_may_leave_the_benchmark_and_come_back(finished_mixed):
         del without["datasets"][DATA], without["language"], without["gatekeeper"]["pairs"]["narrow"]
         for model in TEXT_MODELS:
             del without["models"][model]
-    assert finished_mixed.plan() == BOARD
+    assert finished_mixed.plan() == BOARD - {f"pick_examples {DATA}"}
     finished_mixed.snakemake("--cores", "2")
     finished_mixed.config = config
     assert finished_mixed.plan() == BOARD
@@ -150,7 +152,7 @@ def test_other_scoring_retrains_nothing_of_images(finished_mixed):
         config["datasets"][DATA]["task"]["normalise"] = "bytes"
     jobs = finished_mixed.plan()
     assert set().union(*(seeded(["cache_choices"], model) for model in TEXT_MODELS)) < jobs
-    assert not {job for job in jobs if "digits" in job.split()}
+    assert not {job for job in jobs - BOARD if "digits" in job.split()}
 
 
 def test_an_edited_model_repeats_only_its_own_chain(finished_mixed):
@@ -169,13 +171,13 @@ def test_training_settings_of_one_modality_leave_the_other_alone(finished_mixed)
         config["language"]["finetune"]["steps"] = 4
     jobs = finished_mixed.plan()
     assert set().union(*map(weights, TEXT_MODELS)) | sweep("narrow") < jobs
-    assert not {job for job in jobs if "digits" in job.split()}
+    assert not {job for job in jobs - BOARD if "digits" in job.split()}
     with finished_mixed.edit() as config:
         config["language"]["finetune"]["steps"] = 3
         config["finetune"]["epochs"] = 3
     jobs = finished_mixed.plan()
     assert jobs > BOARD
-    assert not {job for job in jobs if DATA in job.split()}
+    assert not {job for job in jobs - BOARD if DATA in job.split()}
 
 
 def test_settings_of_a_sweep_repeat_only_it(finished_mixed):
@@ -221,7 +223,7 @@ def test_a_second_dataset_of_questions_has_jobs_of_its_own(finished_mixed):
         config["datasets"]["more"] = config["datasets"][DATA]
     expected = {job.replace(f" {DATA} ", " more ") for job in of_text()}
     expected = {job.replace(f" {DATA}", " more") for job in expected}
-    assert finished_mixed.plan() == expected | BOARD
+    assert finished_mixed.plan() == expected | {"pick_examples more"} | BOARD
 
 
 def test_changed_training_code_repeats_nothing_costly(finished_mixed):
@@ -263,7 +265,7 @@ def test_a_ready_made_benchmark_can_be_planned(name, tmp_path):
     expected = set()
     for dataset in config["datasets"]:
         expected |= {f"prepare_dataset {dataset}", f"evaluate_pairs {dataset} {small}"}
-        expected |= {f"evaluate_gatekeeper {dataset} {small}"}
+        expected |= {f"evaluate_gatekeeper {dataset} {small}", f"pick_examples {dataset}"}
         for seed in config["seeds"]:
             expected |= {f"draw_splits {dataset} {seed}"}
             tuned = ("gatekeeper_language", "cache_choice_sweep")
@@ -276,6 +278,6 @@ def test_a_ready_made_benchmark_can_be_planned(name, tmp_path):
                 rules = ("finetune_language", "cache_choices")
                 expected |= {f"{rule} {dataset} {model} {seed}" for rule in rules}
     fetched = {job for job in jobs if job.startswith("download_dataset")}
-    assert jobs == expected | fetched | BOARD
+    assert jobs == expected | fetched | SHARED
     # What `snakemake` names of a download is the source and the start of the file.
     assert {job.split()[1] for job in fetched} == set(config["datasets"])

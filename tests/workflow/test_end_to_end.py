@@ -98,7 +98,7 @@ def test_the_layout_is_the_documented_one(real_run):
 
 def test_every_job_left_a_log_and_a_benchmark(real_run):
     jobs = [job.split() for job in jobs_of(real_run.path("output.txt").read_text())]
-    assert len(jobs) == 37
+    assert len(jobs) == 39
     for rule, *wildcards in jobs:
         if rule == "all":
             continue

@@ -19,7 +19,9 @@ from workflow.foreign import save_foreign, save_npz, save_parquet
 from workflow.project import ROOT, Project, jobs_of
 from workflow.slices import DATA
 
-BOARD = {"collect_leaderboard", "plot_leaderboard"}
+SHARED = {"collect_leaderboard", "plot_leaderboard", "render_page"}
+BOARD = SHARED | {"pick_examples cifar"}
+OF_DIGITS = SHARED | {"pick_examples digits"}
 PROBABILITIES = DATA / "softmax_cifar100"
 DUO = {
     "dataset": "cifar",
@@ -90,7 +92,7 @@ def test_an_appended_import_brings_only_its_own_jobs(done):
     assert done.plan() == own_jobs("third") | {"evaluate_pairs cifar third"} | BOARD
     with done.edit() as config:
         del config["models"]["third"], config["deployment"]
-    assert done.plan() == set()
+    assert done.plan() == {"render_page"}
 
 
 def test_a_changed_file_repeats_what_depends_on_it(done):
@@ -134,18 +136,19 @@ def test_gmacs_and_the_division_are_settings(done):
 def test_a_deployment_comes_changes_and_goes_alone(done):
     with done.edit() as config:
         config["deployment"]["other"] = {**DUO, "kind": "temperature", "models": ["large"]}
-    assert done.plan() == {"deploy cifar other"}
+    # The page links deployable files.
+    assert done.plan() == {"deploy cifar other", "render_page"}
     with done.edit() as config:
         del config["deployment"]["other"]
         config["deployment"]["duo"]["accuracies"] = [0.7]
-    assert done.plan() == {"deploy cifar duo"}
+    assert done.plan() == {"deploy cifar duo", "render_page"}
     with done.edit() as config:
         config["deployment"]["duo"] = {**DUO, "models": ["little", "large"]}
         config["models"]["large"]["labels"] = {"family": "new"}
-    assert done.plan() <= {"deploy cifar duo"}
+    assert done.plan() <= {"deploy cifar duo", "render_page"}
     with done.edit() as config:
         del config["deployment"]
-    assert done.plan() == set()
+    assert done.plan() == {"render_page"}
 
 
 def test_an_import_beside_trained_models_trains_nothing(finished):
@@ -156,7 +159,7 @@ def test_an_import_beside_trained_models_trains_nothing(finished):
     with finished.edit() as config:
         config["models"]["theirs"] = {"logits": {"digits": files}, "gmacs": 1}
     imports = own_jobs("theirs", "digits", (0, 1)) | {"evaluate_pairs digits theirs"}
-    assert finished.plan() == imports | BOARD
+    assert finished.plan() == imports | OF_DIGITS
 
 
 def test_a_trained_model_may_become_an_imported_one(finished):
@@ -167,7 +170,7 @@ def test_a_trained_model_may_become_an_imported_one(finished):
     with finished.edit() as config:
         config["models"]["gamma"] = {"logits": {"digits": files}, "gmacs": 1}
     imports = own_jobs("gamma", "digits", (0, 1)) | {"evaluate_pairs digits gamma"}
-    assert finished.plan() == imports | BOARD
+    assert finished.plan() == imports | OF_DIGITS
     with finished.edit() as config:
         config["models"]["gamma"] = small_cnn(3)
     assert finished.plan() == set()
@@ -258,6 +261,8 @@ def test_real_probabilities_give_the_known_numbers(tmp_path, without_torch):
         "deploy": 2,
         "collect_leaderboard": 1,
         "plot_leaderboard": 1,
+        "pick_examples": 1,
+        "render_page": 1,
     } | ({"evaluate_committees": 1} if "evaluate_committees" in rules else {})
 
     for model, expected in (("wrn_16_4", 75.43), ("densenet_bc_100", 75.41), ("lenet_5", 12.46)):
@@ -315,7 +320,7 @@ def test_imported_and_trained_models_are_joined_by_their_ids(real_run, tmp_path)
         }
     outcome = project.snakemake("--cores", "2")
     imports = own_jobs("theirs", "digits", (0, 1)) | {"evaluate_pairs digits theirs"}
-    assert set(jobs_of(outcome.output)) == imports | BOARD | {"all"}
+    assert set(jobs_of(outcome.output)) == imports | OF_DIGITS | {"all"}
 
     board = read_board(project)
     own = board.filter(pl.col("predictor").is_in(["single", "temperature"]))

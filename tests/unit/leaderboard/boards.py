@@ -77,7 +77,7 @@ def write_board(
     outputs = [
         str(folder / "figures" / DATASET / f"{figure}.{kind}")
         for figure in DRAW
-        for kind in ("svg", "png")
+        for kind in ("svg", "png", "csv")
     ]
     inputs = {name: str(folder / f"{name}.parquet") for name in paths}
     inputs["fits"] = str(folder / "fits.csv")

@@ -1,40 +1,27 @@
-import polars as pl
+import re
+
 import pytest
 
 from sidekick.leaderboard.summary import write_summary
+from unit.leaderboard.rows import make_rows
 
-DEFAULTS = {
-    "dataset": "digits",
-    "split": "test",
-    "predictor": "single",
-    "variant": "raw",
-    "large": "big",
-    "small": None,
-    "recipe": "finetune",
-    "seeds": 3,
-    "gmacs": 0.004,
-    "value": 0.01,
-    "low": 0.005,
-    "high": 0.02,
-    "accuracy": 0.95,
-}
-SCHEMA = {
-    **dict.fromkeys(["dataset", "split", "predictor", "variant", "large", "small"], pl.String),
-    **{"recipe": pl.String, "metric": pl.String, "seeds": pl.Int32},
-    **dict.fromkeys(["gmacs", "value", "low", "high"], pl.Float64),
-}
 LONG = "a" * 64
+NAN = float("nan")
+DUO = {
+    "predictor": "duo", "variant": "weighted", "small": "tiny", "gmacs": 0.005,
+    "value": 0.002, "low": 0.001, "high": 0.004, "baseline": "temperature:scaled:big",
+    "delta": -0.008, "delta_low": -0.009, "delta_high": -0.006,
+}  # fmt: skip
 
 
 def make_board(*predictors):
     """A board with the AURC and the accuracy of predictors, given as changes of the defaults."""
     rows = []
     for changes in predictors:
-        row = {**DEFAULTS, **changes}
-        accuracy = row.pop("accuracy")
-        rows.append({**row, "metric": "aurc"})
-        rows.append({**row, "metric": "accuracy", "value": accuracy})
-    return pl.DataFrame(rows, schema=SCHEMA)
+        row = dict(changes)
+        accuracy = {"metric": "accuracy", "value": row.pop("accuracy", 0.95)}
+        rows += [row, row | accuracy]
+    return make_rows(*rows)
 
 
 @pytest.fixture
@@ -49,77 +36,101 @@ def summarise(tmp_path, monkeypatch):
 
 
 def test_the_whole_text(summarise):
-    text = summarise(
-        {"predictor": "duo", "variant": "weighted", "small": "tiny", "value": 0.002, "low": 0.001},
-        {"gmacs": 12.5, "accuracy": 1.0},
-    )
+    text = summarise(DUO, {"gmacs": 12.5, "accuracy": 1.0}, {"dataset": "food"})
     assert text == (
-        "Leaderboard: 2 models, 3 seeds, AURC on test (lower is better)\n"
+        "Leaderboard: 2 models, 2 datasets, 3 seeds\n"
         "\n"
-        "digits: 2 predictors, the best 2\n"
-        "  predictor                                 MMACs   acc  AURC [95 %]\n"
-        "  duo weighted: big + tiny                   4.00 0.950  0.0020 [0.0010, 0.0200]\n"
-        "  single raw: big                           12500 1.000  0.0100 [0.0050, 0.0200]\n"
+        "digits: 2 predictors, 900 test samples\n"
+        "  The duo big + tiny lowers AURC by 80 % [60, 90], for 100 % less compute than\n"
+        "  big alone.\n"
         "\n"
-        "Table:   results/leaderboard/leaderboard.parquet (wide: leaderboard.csv)\n"
+        "  best of each      MMACs    acc   AURC [interval]           change\n"
+        "  duo                5.00  0.950   0.0020 [0.0010, 0.0040]   better\n"
+        "    weighted: big + tiny\n"
+        "  single            12500  1.000   0.0100 [0.0050, 0.0200]\n"
+        "    raw: big\n"
+        "\n"
+        "food: 1 predictor, 900 test samples\n"
+        "  Nothing adds compute to a model here: big alone has the best AURC, 0.01.\n"
+        "\n"
+        "  best of each      MMACs    acc   AURC [interval]           change\n"
+        "  single             4.00  0.950   0.0100 [0.0050, 0.0200]\n"
+        "    raw: big\n"
+        "\n"
+        "AURC on test: lower is better. Change: to the matched control (docs/methods.md),\n"
+        "by the interval of the paired difference. The best were read off the test data.\n"
+        "\n"
+        "Page:    results/leaderboard/index.html\n"
         "Figures: results/leaderboard/figures\n"
+        "Tables:  results/leaderboard/leaderboard.csv (all: leaderboard.parquet)\n"
+        "Report:  snakemake --report report.html\n"
     )
 
 
-def test_the_best_come_first_and_the_cheaper_among_equals(summarise):
+def test_one_row_per_family_the_best_and_cheapest(summarise):
+    families = ["single", "duo_cascade", "cascade"]
     values = [0.03, 0.01, 0.02, 0.01, 0.05, 0.04, 0.015, 0.025]
     text = summarise(
-        *({"variant": f"v{i}", "value": v, "gmacs": 1 / (i + 1)} for i, v in enumerate(values))
+        *(
+            {"predictor": family, "variant": f"v{i}", "value": v + j / 1000, "gmacs": 1 / (i + 1)}
+            for j, family in enumerate(families)
+            for i, v in enumerate(values)
+        ),
     )
-    shown = [line.split()[1].rstrip(":") for line in text.splitlines() if "single" in line]
-    assert shown == ["v3", "v1", "v6", "v2", "v7", "v0", "v5", "v4"]
+    assert "digits: 24 predictors" in text
+    lines = text.splitlines()
+    shown = {line.split()[0]: lines[i + 1] for i, line in enumerate(lines) if "0.950" in line}
+    assert list(shown) == families
+    assert set(shown.values()) == {"    v3: big"}
 
 
-def test_only_the_ten_best_are_shown_and_all_are_counted(summarise):
-    text = summarise(*({"variant": f"v{i}", "value": 0.01 + i / 1000} for i in range(17)))
-    assert "digits: 17 predictors, the best 10" in text
-    assert text.count("single v") == 10
-    assert "v9:" in text
-    assert "v10" not in text
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "better"),
+        ({"delta_low": 0.001, "delta_high": 0.002}, "worse"),
+        ({"delta_high": 0.001}, "unclear"),
+        ({"delta_low": None, "delta_high": None}, "unclear"),
+    ],
+)
+def test_the_change_is_told_by_its_interval(summarise, changes, told):
+    assert f"0.0040]   {told}\n" in summarise(DUO | changes, {})
 
 
 def test_each_predictor_has_its_own_accuracy(summarise):
     text = summarise(
         {"small": "tiny", "accuracy": 0.1},
         {"small": "wee", "accuracy": 0.2, "value": 0.02},
-        {"small": None, "accuracy": 0.3, "value": 0.03},
-        {"small": None, "accuracy": 0.4, "value": 0.04, "recipe": "mc_dropout"},
-        {"small": None, "accuracy": 0.5, "value": 0.04, "dataset": "food"},
+        {"predictor": "soup", "accuracy": 0.3, "value": 0.03},
+        {"predictor": "mc_dropout", "accuracy": 0.4, "value": 0.04, "recipe": "mc_dropout"},
+        {"accuracy": 0.5, "value": 0.04, "dataset": "food"},
     )
     digits, food = text.split("food: ")
-    rows = [line.split() for line in digits.splitlines() if "single" in line]
-    assert [float(row[-4]) for row in rows] == [0.1, 0.2, 0.3, 0.4]
-    assert " 0.500  0.0400" in food
+    rows = [line.split() for line in digits.splitlines() if "[0.0050" in line]
+    assert [float(row[2]) for row in rows] == [0.1, 0.3, 0.4]
+    assert " 0.500   0.0400" in food
 
 
 def test_controls_and_undefined_values_are_left_out(summarise):
     text = summarise(
         {},
-        {"variant": "oracle_ordering", "value": 0.0},
-        {"variant": "random_defer25", "value": 0.001},
-        {"variant": "noise_sidekick", "value": 0.002},
-        {"variant": "broken", "value": float("nan")},
-        {"variant": "corrupted", "split": "shift"},
+        {"predictor": "a", "variant": "oracle_ordering", "value": 0.0},
+        {"predictor": "b", "variant": "random_defer25", "value": 0.001},
+        {"predictor": "c", "variant": "noise_sidekick", "value": 0.002},
+        {"predictor": "d", "variant": "weighted_as_released", "value": 0.002},
+        {"predictor": "e", "variant": "broken", "value": NAN, "accuracy": NAN},
+        {"predictor": "f", "variant": "corrupted", "split": "shift"},
+        {"variant": "raw_vs_untuned"},
     )
-    assert "1 predictor, the best 1" in text
-    for word in ("oracle", "random", "noise", "broken", "corrupted"):
+    assert "digits: 1 predictor, " in text
+    for word in ("oracle", "random", "noise", "released", "broken", "corrupted", "untuned"):
         assert word not in text
 
 
 def test_one_of_a_kind_is_no_plural(summarise):
-    text = summarise({"seeds": 1}, models=["big"])
-    assert text.startswith("Leaderboard: 1 model, 1 seed, AURC")
-
-
-def test_a_second_comparison_is_no_second_predictor(summarise):
-    text = summarise({}, {"variant": "raw_vs_untuned"})
-    assert "1 predictor, the best 1" in text
-    assert "untuned" not in text
+    text = summarise({"seeds": 1, "samples": 1}, models=["big"])
+    assert text.startswith("Leaderboard: 1 model, 1 dataset, 1 seed\n")
+    assert "1 predictor, 1 test sample\n" in text
 
 
 @pytest.mark.parametrize(
@@ -134,8 +145,7 @@ def test_a_second_comparison_is_no_second_predictor(summarise):
     ],
 )
 def test_an_unusual_recipe_is_told(summarise, recipe, told):
-    text = summarise({"recipe": recipe, "variant": "v" * 40})
-    assert f"    {told}" in text
+    assert f"    raw: {told}" in summarise({"recipe": recipe})
 
 
 def test_of_a_pair_the_unusual_recipe_is_told(summarise):
@@ -144,7 +154,18 @@ def test_of_a_pair_the_unusual_recipe_is_told(summarise):
 
 
 def test_a_board_without_a_single_value_is_no_crash(summarise):
-    assert "digits: 0 predictors" in summarise({"value": float("nan")})
+    text = summarise({"value": NAN, "accuracy": NAN})
+    assert "digits: 0 predictors" in text
+    assert "best of each" not in text
+
+
+def test_a_family_without_an_aurc_is_told_by_its_accuracy(summarise):
+    text = summarise(DUO, {}, {"predictor": "cascade", "value": NAN, "accuracy": 0.99})
+    assert "  cascade            4.00  0.990   none\n    raw: big\n" in text
+
+
+def test_a_board_without_a_model_alone_is_no_crash(summarise):
+    assert "No model alone has an AURC" in summarise(DUO)
 
 
 NUMBERS = [
@@ -152,45 +173,35 @@ NUMBERS = [
     {"gmacs": 9999.99, "value": 1.0, "low": 1.0, "high": 1.0, "accuracy": 1.0},
     {"value": 0.5, "low": float("nan"), "high": float("nan"), "accuracy": 0.5},
 ]
+HEADING = "AURC [interval]"
 
 
-@pytest.mark.parametrize("large", ["a", "resnet", "efficientnet_b0_with_a_name", LONG])
-@pytest.mark.parametrize("small", [None, "b", "small_cnn_narrow", LONG[:-1] + "b"])
-@pytest.mark.parametrize("variant", ["raw", "max_softmax_defer50", "v" * 60])
+@pytest.mark.parametrize("large", ["a", "efficientnet_b0_with_a_name", LONG])
+@pytest.mark.parametrize("small", [None, "small_cnn_narrow", LONG[:-1] + "b"])
+@pytest.mark.parametrize("variant", ["raw", "v" * 60])
 def test_lines_fit_and_columns_are_aligned_whatever_the_names(summarise, large, small, variant):
-    rows = [{"large": large, "small": small, "variant": variant + str(i)} for i in range(3)]
+    names = {"large": large, "small": small, "variant": variant}
+    rows = [{**names, "predictor": f"{'p' * 20 * i}{i}"} for i in range(3)]
     text = summarise(
         *({**row, **numbers} for row, numbers in zip(rows, NUMBERS, strict=True)),
+        DUO | {"large": large, "small": small or "tiny"},
+        {"large": large},
         {"dataset": LONG},
         models=[large, small],
     )
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
     assert not any(line != line.rstrip() for line in lines)
-    heads = [line for line in lines if "AURC [95 %]" in line]
+    heads = [line for line in lines if HEADING in line]
     assert len(set(heads)) == 1
-    column = heads[0].index("AURC [95 %]")
-    values = [line for line in lines if " [" in line[column:] and line not in heads]
-    assert len(values) == 4
+    column = heads[0].index(HEADING)
+    values = [line for line in lines if re.match(r"\d\.\d{4} \[", line[column:])]
+    assert len(values) == 6
     for line in values:
-        # Two blanks before the value, and numbers end below the ends of their headings.
-        assert line[column - 2 : column] == "  "
-        assert line[column].isdigit()
-        float(line[column - 7 : column - 2])
-        float(line[column - 17 : column - 8])
-
-
-def test_both_names_of_a_pair_can_be_read(summarise):
-    text = summarise(
-        {
-            "predictor": "duo_cascade",
-            "variant": "max_softmax_defer50",
-            "large": "test_resnet",
-            "small": "small_cnn_narrow",
-        }
-    )
-    assert "duo_cascade max_softmax_defer50:" in text
-    assert "    test_resnet + small_cnn_narrow\n" in text
+        # Blanks before the value, and numbers end below the ends of their headings.
+        assert line[column - 3 : column] == "   "
+        float(line[column - 8 : column - 3])
+        float(line[column - 17 : column - 9])
 
 
 def test_a_value_without_interval_says_so(summarise):

@@ -13,6 +13,7 @@ from sidekick.artifacts import read_facts, read_table
 from sidekick.datasets.decoding import decode_rgb
 from sidekick.datasets.reading import iterate_split, read_card
 from sidekick.errors import SidekickError
+from sidekick.leaderboard.figures.look import plural
 from sidekick.leaderboard.figures.page import Drawing, annotate, new_figure
 from sidekick.leaderboard.plot import STYLE, save_drawing
 from sidekick.leaderboard.recipe_words import recipe_words
@@ -108,13 +109,14 @@ def draw_examples(
     )
     severity = rows["severity"].max()
     caption = [
-        f"{facts['dataset']}, seed {facts['seed']}: one random test image per class, clean"
+        f"{facts['dataset']}, seed {facts['seed']}: {plural(len(samples), 'random test image')} of "
+        "different classes, clean"
         + (f" and with each corruption at severity {severity}." if severity else "."),
         f"Accept/ignore rule with {facts['passes']} passes, confidence factor {facts['level']}.",
         "Below an image: the label, and what the rule answers with its mean sigmoid; in brackets "
         "the answer of what was ignored.",
     ]
-    return annotate(figure, title, caption, legend)
+    return annotate(figure, title, caption, legend, [rows])
 
 
 def _draw_cell(axes: Axes, row: Mapping, image: np.ndarray, classes: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Draw the figures of the leaderboard."""
+"""Draw the figures of the leaderboard, and write what they show as tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,27 +11,10 @@ from sidekick.errors import SidekickError
 from sidekick.leaderboard.figures import DRAW
 from sidekick.leaderboard.figures.page import Drawing
 from sidekick.leaderboard.figures.rows import Board
+from sidekick.leaderboard.fits import read_fits
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 """The matplotlib style of all figures."""
-
-# Columns that may be empty, whose types a CSV then does not tell.
-_FITS = {
-    **dict.fromkeys(
-        (
-            "budget",
-            "weight_large",
-            "weight_small",
-            "threshold",
-            "deferral_ratio",
-            "promised_gmacs",
-            "promised_accuracy",
-            "val_nll",
-        ),
-        pl.Float64,
-    ),
-    **dict.fromkeys(("small", "sidekick", "recipe", "note"), pl.String),
-}
 
 
 def plot_leaderboard(
@@ -43,7 +26,7 @@ def plot_leaderboard(
     outputs: Sequence[str],
     level: float,
 ) -> None:
-    """Draw each figure of each dataset once and save it in all formats asked for.
+    """Draw each figure of each dataset once and save it, and its data, as asked for.
 
     Parameters
     ----------
@@ -51,7 +34,7 @@ def plot_leaderboard(
         The board's tables: Parquet but for `fits`, which is CSV.
     outputs
         Paths `…/{dataset}/{figure}.{format}` with a figure of `sidekick.leaderboard.FIGURES` or
-        its like and the format `svg` or `png`.
+        its like and the format `svg`, `png` or, of its data, `csv`.
     level
         Coverage of the intervals in the tables, to say so in the figures.
 
@@ -63,7 +46,7 @@ def plot_leaderboard(
     metrics = pl.DataFrame(read_table(leaderboard))
     points = pl.DataFrame(read_table(curves))
     divided = pl.DataFrame(read_table(parts))
-    fitted = pl.read_csv(fits, schema_overrides=_FITS, infer_schema_length=None)
+    fitted = read_fits(fits)
     wanted: dict[tuple[str, str], list[Path]] = {}
     for path in map(Path, outputs):
         wanted.setdefault((path.parent.name, path.stem), []).append(path)
@@ -89,7 +72,11 @@ def _board(dataset: str, tables: Sequence[pl.DataFrame], level: float, source: s
 
 
 def save_drawing(drawing: Drawing, path: Path) -> None:
-    """Save a figure as `svg` or `png`, the same bytes whenever it is drawn again."""
+    """Save a figure as `svg` or `png`, or its data as `csv`: the same bytes every time."""
+    if path.suffix == ".csv":
+        with atomic_path(path) as temporary:
+            drawing.data.write_csv(temporary)
+        return
     # No date and no version of matplotlib in the file: the same board gives the same bytes.
     kind = path.suffix.removeprefix(".")
     stamps = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}

@@ -47,7 +47,9 @@ def draw(board: Board) -> Drawing:
         Line2D([], [], label=_name(entry, board), **style) for entry, style in entries.items()
     ]
     caption = _caption(board, len(subjects), len(_groups(rows, "subject")))
-    return annotate(figure, _title(board, rows, levels), caption, legend)
+    data = [pick(_of(rows, "level", level), entry) for level in levels for entry in entries]
+    data += [pick(_of(rows, "subject", name), entry) for name in subjects for entry in entries]
+    return annotate(figure, _title(board, rows, levels), caption, legend, data)
 
 
 def _subset(board: Board) -> Iterator[Predictor]:

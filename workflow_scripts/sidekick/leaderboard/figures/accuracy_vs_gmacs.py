@@ -54,20 +54,26 @@ def draw(board: Board) -> Drawing:
     unit, factor = ("MMACs", 1e3) if costs[1] < 0.1 else ("GMACs", 1.0)
     figure = new_figure(3.3)
     axes = figure.subplots()
-    shown = [
-        c for c in _curves(board, large, small, sweep) if _draw_curve(axes, board, c, costs, factor)
-    ]
-    marks = list(_draw_marks(axes, board, large, small, factor))
+    wanted = [(curve, _points(board, curve)) for curve in _curves(board, large, small, sweep)]
+    shown = [(curve, points) for curve, points in wanted if len(points)]
+    for curve, points in shown:
+        _draw_curve(axes, curve, points, costs, factor)
+    alone = _alone(board, large, small)
+    marks = list(_draw_marks(axes, alone, factor))
     axes.set_xlabel(f"Expected cost per sample ({unit})")
     axes.set_ylabel("Joint accuracy (%)")
     seen = {}
-    for curve in shown:
+    for curve, _ in shown:
         seen.setdefault(curve.style["label"], curve.style)
     lines = [Line2D([], [], **{**style, "label": name}) for name, style in seen.items()]
     names = short_names(board.models, 24)
     title = _title(board, large, small, sweep, names[large])
     return annotate(
-        figure, title, _caption(board, names[large], names[small], sweep), [*lines, *marks]
+        figure,
+        title,
+        _caption(board, names[large], names[small], sweep),
+        [*lines, *marks],
+        [*(points for _, points in shown), *alone.values()],
     )
 
 
@@ -77,15 +83,16 @@ def _cost(board: Board, model: str) -> float:
 
 
 def _curves(board: Board, large: str, small: str, sweep: Sweep | None) -> Iterator[Curve]:
-    def base(family: str, variant: str, look: Look, mark: int) -> Curve:
-        return Curve(Predictor(family, variant, large, small), "", _line(look, mark), True)
+    def base(family: str, variant: str, look: Look, mark: int, band: bool = False) -> Curve:
+        return Curve(Predictor(family, variant, large, small), "", _line(look, mark), band)
 
     random = Predictor("cascade", "random", large, small)
     yield Curve(random, "", _RANDOM, False)
     if sweep:
         yield from _sweep_curves(sweep)
     yield base("cascade", "learned", _LEARNED, 3)
-    yield base("cascade", board.gate, LOOKS["cascade"], 0)
+    # One band: those of the others are alike and would hide each other.
+    yield base("cascade", board.gate, LOOKS["cascade"], 0, band=True)
     yield base("duo_cascade", board.gate, LOOKS["duo_cascade"], 6)
 
 
@@ -93,16 +100,16 @@ def _sweep_curves(sweep: Sweep) -> Iterator[Curve]:
     """Give the control's curve, and the chosen alpha's or, where none was chosen, each one's."""
     predictor = Predictor("cascade", sweep.gate, sweep.large, sweep.small)
 
-    def curve(recipe: str, style: dict, has_band: bool) -> Curve:
-        return Curve(predictor, f"{sweep.base}+{recipe}", style, has_band)
+    def curve(recipe: str, style: dict) -> Curve:
+        return Curve(predictor, f"{sweep.base}+{recipe}", style, False)
 
-    yield curve(CE_CONTROL, _line(CONTROL_LOOK, 9) | {"linestyle": (0, (4, 2))}, True)
+    yield curve(CE_CONTROL, _line(CONTROL_LOOK, 9) | {"linestyle": (0, (4, 2))})
     if sweep.has_chosen:
-        yield curve(GATEKEEPER_CHOSEN, _line(CHOSEN_LOOK, 2), True)
+        yield curve(GATEKEEPER_CHOSEN, _line(CHOSEN_LOOK, 2))
         return
     for recipe in sweep.alphas:
         style = {"color": ALPHA_LOOK.color, "linewidth": 0.6, "label": "Gatekeeper, each α"}
-        yield curve(recipe, style, False)
+        yield curve(recipe, style)
 
 
 def _line(look: Look, first: int) -> dict:
@@ -117,38 +124,41 @@ def _line(look: Look, first: int) -> dict:
     }
 
 
-def _draw_curve(axes: Axes, board: Board, curve: Curve, costs: list[float], factor: float) -> bool:
-    """Draw a curve if the board has its points."""
+def _points(board: Board, curve: Curve) -> pl.DataFrame:
     points = board.curves.filter((pl.col("curve") == "deferral") & pl.col("y").is_finite())
     if curve.recipe:
-        points = pick_made(points, curve.predictor, curve.recipe)
-    else:
-        points = pick(points, curve.predictor)
-    points = points.sort("x")
-    if points.is_empty():
-        return False
+        return pick_made(points, curve.predictor, curve.recipe).sort("x")
+    return pick(points, curve.predictor).sort("x")
+
+
+def _draw_curve(
+    axes: Axes, curve: Curve, points: pl.DataFrame, costs: list[float], factor: float
+) -> None:
     gmacs = factor * (costs[0] + points["x"].to_numpy() * costs[1])
     y, low, high = (100 * points[name].to_numpy() for name in ("y", "low", "high"))
     if curve.has_band:
-        axes.fill_between(gmacs, low, high, color=curve.style["color"], alpha=0.1, linewidth=0)
+        axes.fill_between(gmacs, low, high, color=curve.style["color"], alpha=0.18, linewidth=0)
     axes.plot(gmacs, y, **curve.style)
-    return True
 
 
-def _draw_marks(
-    axes: Axes, board: Board, large: str, small: str, factor: float
-) -> Iterator[Line2D]:
-    """Draw both models alone and their duo, with bars; give what the legend needs."""
+def _alone(board: Board, large: str, small: str) -> dict[str, pl.DataFrame]:
+    """Give the rows of both models alone and of their duo, by what the legend calls them."""
     rows = board.rows("accuracy")
-    for predictor, marker, name in (
-        (Predictor("single", board.plain, small), "o", "Small model alone"),
-        (Predictor("single", board.plain, large), "s", "Large model alone"),
-        (Predictor("duo", "weighted", large, small), LOOKS["duo"].marker, "Duo"),
-    ):
+    return {
+        "Small model alone": pick(rows, Predictor("single", board.plain, small)),
+        "Large model alone": pick(rows, Predictor("single", board.plain, large)),
+        "Duo": pick(rows, Predictor("duo", "weighted", large, small)),
+    }
+
+
+def _draw_marks(axes: Axes, alone: dict[str, pl.DataFrame], factor: float) -> Iterator[Line2D]:
+    """Draw both models alone and their duo, with bars; give what the legend needs."""
+    markers = {"Small model alone": "o", "Large model alone": "s", "Duo": LOOKS["duo"].marker}
+    for name, rows in alone.items():
         color = LOOKS["duo"].color if name == "Duo" else "#222222"
-        style = {"color": color, "marker": marker, "markersize": 5.5, "linestyle": "none"}
+        style = {"color": color, "marker": markers[name], "markersize": 5.5, "linestyle": "none"}
         style |= {"markerfacecolor": "white", "zorder": 4}
-        for row in pick(rows, predictor).iter_rows(named=True):
+        for row in rows.iter_rows(named=True):
             x = factor * row["gmacs"]
             axes.vlines(x, 100 * row["low"], 100 * row["high"], color=color, linewidth=1, zorder=3)
             axes.plot(x, 100 * row["value"], **style)
@@ -183,7 +193,7 @@ def _title(board: Board, large: str, small: str, sweep: Sweep | None, name: str)
 
 def _caption(board: Board, large: str, small: str, sweep: Sweep | None) -> Iterator[str]:
     yield samples_note(board)
-    yield interval_note(board, "Bars and bands (pointwise)")
+    yield interval_note(board, "Bars, and the band of the cascade (pointwise)")
     why = "the gatekept model" if sweep else "the largest model and its smallest sidekick"
     yield (
         f"{small} → {large}: {why}. Up and left is better. A cascade always runs the small model "

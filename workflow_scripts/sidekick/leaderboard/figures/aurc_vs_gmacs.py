@@ -68,13 +68,26 @@ def draw(board: Board) -> Drawing:
     shown = _thinned(len(front))
     _list_front(side, front[shown], short_names(board.models), unit)
     caption = _caption(board, deployable, controls, front)
-    drawing = annotate(figure, _title(front), caption, _legend(rows))
+    drawing = annotate(
+        figure, _title(front), caption, _legend(rows), _data(controls, deployable, front)
+    )
     # Labels go last, when the axes have their final size.
     points = front["cost", "value"].rows()
     others = [point for index, point in enumerate(points) if index not in shown]
     numbers = [str(number) for number in range(1, len(shown) + 1)]
     place_labels(axes, [points[i] for i in shown] + others, numbers, size=6.5, weight="bold")
     return drawing
+
+
+def _data(
+    controls: pl.DataFrame, deployable: pl.DataFrame, front: pl.DataFrame
+) -> list[pl.DataFrame]:
+    """Give all points, with which of them are controls and which are on the front."""
+    keys = ["predictor", "variant", "large", "small", "recipe"]
+    same = {"on": keys, "nulls_equal": True, "maintain_order": "left"}
+    others = deployable.join(front, how="anti", **same)
+    kinds = {"front": front, "behind": others, "control": controls}
+    return [rows.drop("cost").with_columns(kind=pl.lit(kind)) for kind, rows in kinds.items()]
 
 
 def _set_axes(axes: Axes, rows: pl.DataFrame) -> None:

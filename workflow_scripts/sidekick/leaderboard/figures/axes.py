@@ -26,6 +26,12 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def balance_limits(balances: Iterable[float]) -> tuple[float, float]:
+    """Give the ends (%) of a log axis of FLOPs balances: some room, little beyond 100 %."""
+    balances = list(balances)
+    return 70 * min(balances), min(150 * max(balances), 130)
+
+
 def spread(values: Sequence[float], gap: float) -> np.ndarray:
     """Move rising values apart, in the least-squares sense as little as gives them the gap."""
     ranks = gap * np.arange(len(values))

@@ -9,6 +9,8 @@ from matplotlib.lines import Line2D
 from sidekick.leaderboard.budgets import best_choices
 from sidekick.leaderboard.figures.look import change_unit, look_of, metric_word, plural, short_names
 from sidekick.leaderboard.figures.page import (
+    DOUBLE,
+    SINGLE,
     Drawing,
     annotate,
     empty_figure,
@@ -34,18 +36,21 @@ def draw(board: Board) -> Drawing:
         return empty_figure(_TITLE, f"No budget bought a sidekick on {board.dataset}.")
     bought = set(chosen["large"])
     larges = [model for model in board.models if model in bought][:_MOST_COLUMNS]
-    figure = new_figure(1.7 * len(_METRICS) + 0.3)
+    figure = new_figure(1.7 * len(_METRICS) + 0.3, SINGLE if len(larges) == 1 else DOUBLE)
     panels = figure.subplots(len(_METRICS), len(larges), sharex=True, sharey="row", squeeze=False)
     names = short_names(board.models, 24)
+    shown = []
     for row, metric in zip(panels, _METRICS, strict=True):
         for axes, large in zip(row, larges, strict=True):
-            _draw_panel(axes, board, metric, large, chosen)
+            axes.axhline(0, color="#666666", linewidth=0.8)
+            shown += _draw_panel(axes, board, metric, large, chosen)
         row[0].set_ylabel(f"Improvement in {metric_word(metric)}{change_unit(metric)}")
     for axes, large in zip(panels[0], larges, strict=True):
         axes.set_title(f"{names[large]} with sidekicks", size=7)
+        axes.set_xlim(left=1)
     for axes in panels[-1]:
         axes.set_xlabel("Cost, as a multiple of the large model's")
-    return annotate(figure, _title(board, chosen), _caption(board, larges), _legend())
+    return annotate(figure, _title(board, chosen), _caption(board, larges), _legend(), shown)
 
 
 def _chosen(board: Board) -> pl.DataFrame:
@@ -54,29 +59,36 @@ def _chosen(board: Board) -> pl.DataFrame:
     return bought.group_by(_NAMES).agg(pl.col("budget").min()).sort("large", "budget")
 
 
-def _draw_panel(axes: Axes, board: Board, metric: str, large: str, chosen: pl.DataFrame) -> None:
-    axes.axhline(0, color="#666666", linewidth=0.8)
+def _draw_panel(
+    axes: Axes, board: Board, metric: str, large: str, chosen: pl.DataFrame
+) -> list[pl.DataFrame]:
+    """Draw what was bought for a large model and what was not; give the tables of both."""
     rows = board.compared(metric).filter((pl.col("large") == large) & base_recipe())
     duos = rows.filter(
         (pl.col("predictor") == "duo") & pl.col("variant").str.contains("^weighted($|_[0-9])")
     )
     own = duos.join(chosen, on=_NAMES, how="semi")
-    _draw_points(axes, duos.join(chosen, on=_NAMES, how="anti"), _OTHERS, bars=False)
+    others = duos.join(chosen, on=_NAMES, how="anti")
     ensembles = rows.filter(pl.col("variant") == "mean_softmax")
-    _draw_points(axes, ensembles, {**_ENSEMBLE, "linestyle": "none"})
-    _draw_points(axes, own, {**_CHOSEN, "linewidth": 0.8})
+    return [
+        _draw_points(axes, others, "other", _OTHERS, bars=False),
+        _draw_points(axes, ensembles, "ensemble", {**_ENSEMBLE, "linestyle": "none"}),
+        _draw_points(axes, own, "chosen", {**_CHOSEN, "linewidth": 0.8}),
+    ]
 
 
-def _draw_points(axes: Axes, rows: pl.DataFrame, style: dict, bars: bool = True) -> None:
-    rows = rows.sort("gmacs")
-    value, low, high = improvements(rows)
-    # The large model's own cost, from what the predictor costs and its balance.
+def _draw_points(
+    axes: Axes, rows: pl.DataFrame, group: str, style: dict, bars: bool = True
+) -> pl.DataFrame:
+    # The cost in units of the large model's: an ensemble is as many of it as there are seeds.
     share = pl.col("flops_balance").fill_null(pl.col("seeds") - 1)
-    x = rows.select(1 + share).to_series().to_numpy()
+    rows = rows.with_columns(relative_cost=1 + share, group=pl.lit(group)).sort("gmacs")
+    value, low, high = improvements(rows)
+    x = rows["relative_cost"].to_numpy()
     if bars:
         axes.vlines(x, low, high, color=style["color"], linewidth=0.9, alpha=0.8)
     axes.plot(x, value, **style)
-    axes.set_xlim(left=1)
+    return rows
 
 
 def _legend() -> Sequence[Line2D]:
@@ -94,7 +106,7 @@ def _title(board: Board, chosen: pl.DataFrame) -> str:
     worse = f" ({found.count('worse')} worse)" if "worse" in found else ""
     return (
         f"Budgets bought {plural(len(rows), 'group')}, {len(several)} with several sidekicks; "
-        f"{found.count('better')} have a better NLL than the large model{worse}"
+        f"NLL better than the large model's in {found.count('better')}{worse}"
     )
 
 

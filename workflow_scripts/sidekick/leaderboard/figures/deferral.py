@@ -8,6 +8,8 @@ from matplotlib.lines import Line2D
 
 from sidekick.leaderboard.figures.look import LOOKS, plural, short_names
 from sidekick.leaderboard.figures.page import (
+    DOUBLE,
+    SINGLE,
     Drawing,
     annotate,
     empty_figure,
@@ -51,11 +53,12 @@ def draw(board: Board) -> Drawing:
     names = short_names(board.models, 24)
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    figure = new_figure(1.85 * rows + 0.25)
+    figure = new_figure(1.85 * rows + 0.25, SINGLE if columns == 1 else DOUBLE)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     curves = board.curves.filter((pl.col("curve") == "deferral") & pl.col("y").is_finite())
+    drawn = []
     for axes, pair in zip(panels.flat, shown, strict=False):
-        _draw_panel(axes, board, curves, pair)
+        drawn += _draw_panel(axes, board, curves, pair)
         balance = f"({100 * pair.balance:.2g} %)"
         axes.set_title(f"{names[pair.large]}\n+ {names[pair.small]} {balance}", size=6.5)
     for axes in panels.flat[len(shown) :]:
@@ -67,7 +70,7 @@ def draw(board: Board) -> Drawing:
     for axes in panels[:, 0]:
         axes.set_ylabel("Joint accuracy (%)")
     legend = [Line2D([], [], **style) for style in reversed(_styles(board).values())]
-    return annotate(figure, _title(board), _caption(board, shown), legend)
+    return annotate(figure, _title(board), _caption(board, shown), legend, drawn)
 
 
 def _shown(board: Board) -> Sequence[Pair]:
@@ -90,7 +93,10 @@ def _styles(board: Board) -> dict[tuple[str, str], dict]:
     }
 
 
-def _draw_panel(axes: Axes, board: Board, curves: pl.DataFrame, pair: Pair) -> None:
+def _draw_panel(
+    axes: Axes, board: Board, curves: pl.DataFrame, pair: Pair
+) -> Iterator[pl.DataFrame]:
+    """Draw the curves of a pair; give their points."""
     for (predictor, variant), style in _styles(board).items():
         points = pick(curves, Predictor(predictor, variant, pair.large, pair.small)).sort("x")
         x, y = 100 * points["x"].to_numpy(), 100 * points["y"].to_numpy()
@@ -99,6 +105,7 @@ def _draw_panel(axes: Axes, board: Board, curves: pl.DataFrame, pair: Pair) -> N
             axes.fill_between(x, low, high, color=style["color"], alpha=0.18, linewidth=0)
             style = style | {"markevery": (_MARK_FIRST[predictor], 10), "markersize": 3.5}
         axes.plot(x, y, **style)
+        yield points
     axes.set_xlim(0, 100)
     axes.set_xticks(range(0, 101, 25))
 

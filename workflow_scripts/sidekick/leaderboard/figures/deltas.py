@@ -64,7 +64,12 @@ def draw(board: Board) -> Drawing:
         Line2D([], [], linestyle="none", label=_MEANINGS[verdict], **mark)
         for verdict, mark in MARKS.items()
     ]
-    return annotate(figure, _title(found), _caption(board, told), legend)
+    return annotate(figure, _title(found), _caption(board, told), legend, _judged(shown))
+
+
+def _judged(shown: Mapping[str, pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    for rows in shown.values():
+        yield rows.with_columns(verdict=pl.Series(verdicts(rows), dtype=pl.String))
 
 
 def _compared(board: Board, metric: str) -> pl.DataFrame:

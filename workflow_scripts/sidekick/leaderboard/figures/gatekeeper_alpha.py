@@ -60,21 +60,37 @@ def draw(board: Board) -> Drawing:
     shown = found[:MOST_SWEEPS]
     figure = new_figure(3.5 * len(shown))
     panels = figure.subplots(2 * len(shown), _COLUMNS, squeeze=False)
-    labelled = []
+    labelled, shown_values = [], []
     for sweep, block in zip(shown, zip(panels[::2], panels[1::2], strict=True), strict=True):
         axes = [one for row in block for one in row]
         for own, (name, value) in zip(axes, _quantities(board, sweep).items(), strict=False):
             _draw_panel(own, board, sweep, value)
             own.set_title(name)
+            shown_values.append(_table(sweep, name, value))
         if len(found) > 1:
             name = sweep_head(board, sweep)
             axes[0].set_title(f"{name}\n{axes[0].get_title(loc='left')}")
         labelled.append((axes[-1], *_draw_tradeoff(axes[-1], board, sweep)))
-    drawing = annotate(figure, _title(board, found), _caption(board, found), _legend(found))
+    drawing = annotate(
+        figure, _title(board, found), _caption(board, found), _legend(found), shown_values
+    )
     # Labels go last, when the axes have their final size.
     for axes, points, labels in labelled:
         place_labels(axes, points, labels, size=6)
     return drawing
+
+
+def _table(sweep: Sweep, panel: str, quantity: Callable[[str], Found]) -> pl.DataFrame:
+    """Give what a panel shows: values of one quantity by recipe, in the panel's unit."""
+    names = {"panel": panel, "large": sweep.large, "small": sweep.small}
+    return pl.DataFrame(
+        [
+            {**names, "recipe": recipe, "alpha": sweep.alphas.get(recipe)}
+            | dict(zip(_NAMES, quantity(recipe), strict=True))
+            for recipe in sweep.recipes
+        ],
+        schema_overrides={"alpha": pl.Float64},
+    )
 
 
 def _quantities(board: Board, sweep: Sweep) -> dict[str, Callable[[str], Found]]:

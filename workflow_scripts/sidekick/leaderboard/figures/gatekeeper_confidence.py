@@ -1,6 +1,7 @@
 """How well the small model's confidence tells its right answers from its wrong ones."""
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import matplotlib
 import polars as pl
@@ -38,6 +39,7 @@ from sidekick.recipe_names import CE_CONTROL, GATEKEEPER_CHOSEN
 
 _TITLE = "Confidence of right and wrong answers"
 _COLUMNS = 4
+_CURVES = ("roc", "density_correct", "density_wrong")
 _RIGHT, _WRONG = "#0173b2", "#d55e00"
 # Below this the log axis of the densities ends.
 _LEAST = 0.01
@@ -51,10 +53,12 @@ def draw(board: Board) -> Drawing:
     shown = found[:MOST_SWEEPS]
     heights = [1.35 * _rows(sweep) + 0.3 for sweep in shown]
     figure = new_figure(sum(heights))
+    drawn: list[pl.DataFrame] = []
     blocks = figure.add_gridspec(len(shown), 1, height_ratios=heights)
     for index, sweep in enumerate(shown):
         roc, *densities = _axes(figure, blocks[index], sweep)
         _draw_roc(roc, board, sweep)
+        drawn += [_points(board, sweep, *one) for one in product(sweep.recipes, _CURVES)]
         if len(found) > 1:
             roc.set_title(f"{sweep_head(board, sweep)}\n{roc.get_title(loc='left')}")
         _draw_densities(densities, board, sweep)
@@ -63,7 +67,7 @@ def draw(board: Board) -> Drawing:
         Patch(color=_RIGHT, alpha=0.6, label="Density: right answers"),
         Patch(color=_WRONG, alpha=0.6, label="Density: wrong answers"),
     ]
-    return annotate(figure, _title(board, found), _caption(board, found), legend)
+    return annotate(figure, _title(board, found), _caption(board, found), legend, drawn)
 
 
 def _rows(sweep: Sweep) -> int:

@@ -56,8 +56,9 @@ def draw(board: Board) -> Drawing:
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     curves = board.curves.filter((pl.col("curve") == "deferral") & pl.col("y").is_finite())
     areas = board.compared(_AREA)
+    drawn = []
     for axes, (sweep, recipe) in zip(panels.flat, shown, strict=False):
-        _draw_panel(axes, curves, sweep, recipe)
+        drawn += _draw_panel(axes, curves, sweep, recipe)
         head = f"{sweep_head(board, sweep)}\n" if len(found) > 1 else ""
         axes.set_title(f"{head}{recipe_words(recipe)}\n{_change(areas, sweep, recipe)}", size=6.5)
     _set_bottom(panels[0, 0], board, curves, shown)
@@ -70,13 +71,17 @@ def draw(board: Board) -> Drawing:
     for axes in panels[:, 0]:
         axes.set_ylabel("Joint accuracy (%)")
     caption = _caption(board, found, len(shown), len(every))
-    return annotate(figure, _title(board, found), caption, _legend(found))
+    return annotate(figure, _title(board, found), caption, _legend(found), drawn)
 
 
-def _draw_panel(axes: Axes, curves: pl.DataFrame, sweep: Sweep, recipe: str) -> None:
+def _draw_panel(
+    axes: Axes, curves: pl.DataFrame, sweep: Sweep, recipe: str
+) -> Iterator[pl.DataFrame]:
+    """Draw an alpha's curve and what it is read against; give the points."""
     # Random deferral joins the accuracies of this recipe's model and of the large one.
     random = sweep.paired(curves, recipe, "random").sort("x")
     axes.plot(100 * random["x"], 100 * random["y"], **_RANDOM)
+    yield random
     own = CHOSEN_LOOK if recipe == GATEKEEPER_CHOSEN else ALPHA_LOOK
     for kind, name, look in (
         ("start", sweep.start, START_LOOK),
@@ -85,8 +90,11 @@ def _draw_panel(axes: Axes, curves: pl.DataFrame, sweep: Sweep, recipe: str) -> 
     ):
         points = sweep.paired(curves, name).sort("x")
         x, y, low, high = (100 * points[column].to_numpy() for column in ("x", "y", "low", "high"))
-        axes.fill_between(x, low, high, color=look.color, alpha=0.14, linewidth=0)
+        # Bands of all three would hide each other and compare nothing: differences are paired.
+        if kind == "own":
+            axes.fill_between(x, low, high, color=look.color, alpha=0.16, linewidth=0)
         axes.plot(x, y, color=look.color, linestyle=_LINES[kind], linewidth=1)
+        yield points
     axes.set_xlim(0, 100)
     axes.set_xticks(range(0, 101, 25))
 
@@ -151,7 +159,7 @@ def _count(found: Sequence[str], noun: str = "alpha") -> str:
 
 def _caption(board: Board, found: Sequence[Sweep], shown: int, count: int) -> Iterator[str]:
     yield samples_note(board)
-    yield interval_note(board, "Bands (pointwise) and brackets")
+    yield interval_note(board, "Bands (pointwise, of the panel's own curve) and brackets")
     if len(found) == 1:
         yield f"{sweep_name(board, found[0])}."
     yield (

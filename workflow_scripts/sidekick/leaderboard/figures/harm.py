@@ -8,6 +8,8 @@ from matplotlib.patches import Patch
 
 from sidekick.leaderboard.figures.look import listed, plural, variant_name
 from sidekick.leaderboard.figures.page import (
+    DOUBLE,
+    SINGLE,
     Drawing,
     annotate,
     empty_figure,
@@ -36,14 +38,18 @@ def draw(board: Board) -> Drawing:
         parts["Mean over all corruptions"] = shifted
     if parts["Clean test"].is_empty():
         return empty_figure(_TITLE, f"A duo needs at least two models; {board.dataset} has one.")
-    figure = new_figure(0.95 * len(_VARIANTS) * 0.16 * len(_METRICS) + 0.5)
+    height = 0.95 * len(_VARIANTS) * 0.16 * len(_METRICS) + 0.5
+    figure = new_figure(height, SINGLE if len(parts) == 1 else DOUBLE)
     panels = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    shown = []
     for axes, (name, rows) in zip(panels, parts.items(), strict=True):
-        _draw_panel(axes, rows)
+        counts = _counts(rows).with_columns(data=pl.lit(name.lower()))
+        _draw_panel(axes, counts)
+        shown.append(counts)
         axes.set_title(f"{name}: {plural(_pairs(rows), 'pair')}", size=7)
         axes.set_xlabel("Share of pairs (%)")
     legend = [Patch(color=_COLORS[word], label=meaning) for word, meaning in _MEANINGS.items()]
-    return annotate(figure, _title(parts), _caption(board), legend)
+    return annotate(figure, _title(parts), _caption(board), legend, shown)
 
 
 def _duos(rows: pl.DataFrame) -> pl.DataFrame:
@@ -55,20 +61,30 @@ def _pairs(rows: pl.DataFrame) -> int:
     return rows.select("large", "small").n_unique()
 
 
-def _draw_panel(axes: Axes, rows: pl.DataFrame) -> None:
+def _counts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Count the pairs that are better, undecided and worse, by metric and variant."""
+    counted = []
+    for metric in _METRICS:
+        for variant in _VARIANTS:
+            is_own = (pl.col("metric") == metric) & (pl.col("variant") == variant)
+            found = verdicts(rows.filter(is_own))
+            counts = {word: found.count(word) for word in _COLORS}
+            counted.append({"metric": metric, "variant": variant, "pairs": len(found), **counts})
+    return pl.DataFrame(counted)
+
+
+def _draw_panel(axes: Axes, counts: pl.DataFrame) -> None:
     labels, places = [], []
-    for block, metric in enumerate(_METRICS):
-        for index, variant in enumerate(_VARIANTS):
-            own = rows.filter((pl.col("metric") == metric) & (pl.col("variant") == variant))
-            place = block * (len(_VARIANTS) + 1) + index
-            places.append(place)
-            labels.append(f"{_short(metric)}: {variant_name(variant)}")
-            found = verdicts(own)
-            left = 0.0
-            for word in _COLORS:
-                share = 100 * found.count(word) / max(1, len(found))
-                axes.barh(place, share, left=left, height=0.8, color=_COLORS[word], linewidth=0)
-                left += share
+    for index, row in enumerate(counts.iter_rows(named=True)):
+        # A gap between metrics.
+        place = index + index // len(_VARIANTS)
+        places.append(place)
+        labels.append(f"{_short(row['metric'])}: {variant_name(row['variant'])}")
+        left = 0.0
+        for word, color in _COLORS.items():
+            share = 100 * row[word] / max(1, row["pairs"])
+            axes.barh(place, share, left=left, height=0.8, color=color, linewidth=0)
+            left += share
     axes.set_yticks(places, labels, size=5.5)
     axes.set_ylim(max(places) + 0.6, -0.6)
     axes.set_xlim(0, 100)

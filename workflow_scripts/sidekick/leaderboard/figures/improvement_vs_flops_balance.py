@@ -1,6 +1,6 @@
 """What a sidekick improves, against the compute it adds."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_uppercase
 
 import numpy as np
@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from sidekick.leaderboard.figures.axes import log_axis, spread
+from sidekick.leaderboard.figures.axes import balance_limits, log_axis, spread
 from sidekick.leaderboard.figures.look import (
     change_unit,
     listed,
@@ -59,16 +59,18 @@ def draw(board: Board) -> Drawing:
     letters = dict(zip(lettered, ascii_uppercase, strict=False))
     figure = new_figure(4.2)
     panels = figure.subplots(2, 2, sharex=True)
+    shown = []
     for axes, metric in zip(panels.flat, _METRICS, strict=True):
         rows = _duos(board, metric).filter(pl.col("variant").is_in(variants))
         _draw_panel(axes, metric, rows, variants, letters)
+        shown.append(rows)
     for axes in panels[1]:
         axes.set_xlabel("FLOPs balance: GMACs(small) / GMACs(large), %")
     legend = [
         Line2D([], [], label=method_name("duo", variant), **_marker(variant))
         for variant in variants
     ]
-    return annotate(figure, _title(board), _caption(board, letters, crowded), legend)
+    return annotate(figure, _title(board), _caption(board, letters, crowded), legend, shown)
 
 
 def _duos(board: Board, metric: str) -> pl.DataFrame:
@@ -84,9 +86,10 @@ def _draw_panel(
     letters: Mapping[Pair, str],
 ) -> None:
     axes.axhline(0, color="#666666", linewidth=0.8)
-    low_x, high_x = _limits(letters)
+    low_x, high_x = balance_limits(pair.balance for pair in letters)
     log_axis(axes.xaxis, low_x, high_x)
-    step = 0.0105 * np.log(high_x / low_x)
+    # Wider where there is room.
+    step = max(0.0105, 0.03 / len(letters)) * np.log(high_x / low_x)
     middles = spread([np.log(100 * pair.balance) for pair in letters], (len(variants) + 1) * step)
     places = dict(zip(letters, np.exp(middles), strict=True))
     for index, variant in enumerate(variants):
@@ -113,10 +116,6 @@ def _factors(metric: str, rows: pl.DataFrame) -> np.ndarray:
         return np.full(len(rows), scale(metric))
     reference = rows["value"].to_numpy() - rows["delta"].to_numpy()
     return np.divide(100, reference, out=np.full(len(rows), np.nan), where=reference > 0)
-
-
-def _limits(pairs: Iterable[Pair]) -> tuple[float, float]:
-    return 70 * min(pair.balance for pair in pairs), 130
 
 
 def _marker(variant: str) -> dict:

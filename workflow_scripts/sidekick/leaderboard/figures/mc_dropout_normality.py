@@ -30,8 +30,10 @@ def draw(board: Board) -> Drawing:
     shown = found[:MOST_NETWORKS]
     figure = new_figure(1.9 * len(shown))
     panels = figure.subplots(len(shown), 2, squeeze=False)
+    drawn = []
     for network, (by_severity, by_class) in zip(shown, panels, strict=True):
         curves = network.of(board.curves).filter(pl.col("y").is_finite())
+        drawn.append(curves.filter(pl.col("curve").str.starts_with("normal_share")))
         _draw(by_severity, curves, "normal_share")
         _draw(by_class, curves, "normal_share_by_class")
         severities = sorted(curves.filter(pl.col("curve") == "normal_share")["x"].unique())
@@ -40,7 +42,7 @@ def draw(board: Board) -> Drawing:
         by_severity.set(title=headed_name(board, network), xlabel="Severity")
         by_class.set(title="Clean, by class", xlabel="Class")
         by_severity.set_ylabel("Not rejected (%)")
-    return annotate(figure, _claim(board), _caption(board), _legend())
+    return annotate(figure, _claim(board), _caption(board), _legend(), drawn)
 
 
 def _draw(axes: Axes, curves: pl.DataFrame, name: str) -> None:

@@ -44,11 +44,13 @@ def draw(board: Board) -> Drawing:
     shown = found[:MOST_NETWORKS]
     figure = new_figure(2.5 * len(shown))
     rows = figure.subplots(len(shown), 2, squeeze=False)
+    drawn = []
     for network, (clean, shifted) in zip(shown, rows, strict=True):
-        _draw_curves(clean, network.of(board.curves))
+        drawn += _draw_curves(clean, network.of(board.curves))
         overall = board.shift.filter(pl.col("severity").is_null())
         for axes, table in ((clean, board.test), (shifted, overall)):
             _draw_rules(axes, network.of(table))
+            drawn.append(_rules(network.of(table)))
             axes.set_xlabel("Coverage (%)")
             axes.set_ylabel("Error of the kept (%)")
             axes.margins(y=0.1)
@@ -57,10 +59,17 @@ def draw(board: Board) -> Drawing:
         shifted.set_title("All corruptions and severities")
         if network.of(overall).is_empty():
             shifted.text(0.5, 0.5, "No shift", transform=shifted.transAxes, ha="center")
-    return annotate(figure, _claim(board, found), _caption(board, found), _legend())
+    return annotate(figure, _claim(board, found), _caption(board, found), _legend(), drawn)
 
 
-def _draw_curves(axes: Axes, curves: pl.DataFrame) -> None:
+def _rules(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give what rules and their controls keep."""
+    rules = pl.col("variant").str.contains("^(deterministic_at_)?interval")
+    return rows.filter(rules & pl.col("metric").is_in(["coverage", "kept_error"]))
+
+
+def _draw_curves(axes: Axes, curves: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Draw the two rankings; give their points."""
     curves = curves.filter((pl.col("curve") == "risk_coverage") & pl.col("y").is_finite())
     starts = [90.0]
     for variant, look in (("deterministic", CONTROL), (f"score_{CLOSED_NAME}", CLOSED)):
@@ -68,6 +77,7 @@ def _draw_curves(axes: Axes, curves: pl.DataFrame) -> None:
         x, y, low, high = (100 * own[name].to_numpy() for name in ("x", "y", "low", "high"))
         axes.fill_between(x, low, high, color=look.color, alpha=0.12, linewidth=0)
         axes.plot(x, y, color=look.color, linestyle=_LINES[look is CLOSED])
+        yield own
         seen = own.filter(pl.col("y") > _VISIBLE)["x"]
         starts += [] if seen.is_empty() else [100 * seen.min() - 5]
     axes.set_xlim(max(min(starts), 0), 101)

@@ -32,6 +32,7 @@ _PANELS = (
     ("coverage", "dropout", "Coverage (%)", "Rates / as trained"),
     ("top_width", "threshold", "Interval width", "Passes N"),
 )
+_CURVES = sorted({f"{measure}_by_{setting}" for measure, setting, *_ in _PANELS})
 _LINES = ("-", (0, (4, 2)), (0, (1, 1)), (0, (6, 1, 1, 1)))
 
 
@@ -44,8 +45,10 @@ def draw(board: Board) -> Drawing:
     figure = new_figure(1.9 * len(shown))
     panels = figure.subplots(len(shown), len(_PANELS), squeeze=False)
     rows = [network.of(board.test) for network in shown]
+    drawn = []
     for network, own, line in zip(shown, rows, panels, strict=True):
         curves = network.of(board.curves).filter(pl.col("y").is_finite())
+        drawn.append(curves.filter(pl.col("curve").is_in(_CURVES)))
         levels, counts = rule_levels(own), pass_counts(own)
         for axes, (measure, setting, title, label) in zip(line, _PANELS, strict=True):
             if measure == "top_width":
@@ -55,7 +58,7 @@ def draw(board: Board) -> Drawing:
                 _draw_setting(axes, curves, f"{measure}_by_{setting}", levels, names)
             axes.set(title=title, xlabel=label)
         line[0].set_title(f"{headed_name(board, network)}\n{_PANELS[0][2]}")
-    return annotate(figure, _TITLE, _caption(board), _legend(rows[0]))
+    return annotate(figure, _TITLE, _caption(board), _legend(rows[0]), drawn)
 
 
 def _draw_setting(
@@ -74,11 +77,14 @@ def _draw_widths(
 ) -> None:
     widths = curves.filter((pl.col("curve") == "top_width_by_threshold") & (pl.col("x") == 0.5))
     by_variant = dict(widths.select("variant", "y").iter_rows())
+    drawn: list[float | None] = []
     for level, color in zip(levels, _colors(levels), strict=True):
         found = [by_variant.get(f"interval{level}_{count}") for count in counts]
         axes.plot(counts, found, color=color, marker="o", markersize=3)
+        drawn += found
     axes.set_xticks(counts)
-    axes.set_ylim(0)
+    # Nothing that is drawn has no height.
+    axes.set_ylim(0, 1.08 * max((y for y in drawn if y is not None), default=1.0))
 
 
 def _colors(levels: Sequence[int]) -> list:

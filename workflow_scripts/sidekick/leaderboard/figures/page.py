@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import polars as pl
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,10 +13,10 @@ from matplotlib.legend import Legend
 from sidekick.leaderboard.figures.look import plural
 from sidekick.leaderboard.figures.rows import Board
 
-# A paper's text width. All lengths are in inches.
-_WIDTH = 7.0
+SINGLE, DOUBLE = 3.3, 6.9
+"""Widths in inches that fit one column of a paper, and both. All lengths here are in inches."""
+
 _MARGIN = 0.06
-_TITLE = {"size": 9.0, "weight": "bold"}
 _CAPTION = {"size": 6.5}
 _LINE_SPACING = 1.2
 # SVG's letters are not hinted: a line is up to 2 % wider there than it was measured.
@@ -23,37 +24,51 @@ _SLACK = 0.97
 
 
 class Drawing(NamedTuple):
-    """A figure and what it says in words, for the files' metadata."""
+    """A figure, what it says in words, for the files' metadata, and what it shows as a table."""
 
     figure: Figure
     title: str
     caption: str
+    data: pl.DataFrame
 
 
-def new_figure(height: float) -> Figure:
-    """Start a figure as wide as a paper's text, whose axes together are `height` inches high."""
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+def new_figure(height: float, width: float = DOUBLE) -> Figure:
+    """Start a figure whose axes together are `height` inches high."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def annotate(
-    figure: Figure, title: str, caption: Iterable[str], legend: Sequence[Artist] = ()
+    figure: Figure,
+    title: str,
+    caption: Iterable[str],
+    legend: Sequence[Artist] = (),
+    data: Iterable[pl.DataFrame] = (),
 ) -> Drawing:
     """Add title and legend above and a caption below; the figure grows by what they need.
 
-    Empty sentences of the caption are left out.
+    Parameters
+    ----------
+    figure
+        With its axes.
+    title, caption, legend
+        Empty sentences of the caption are left out.
+    data
+        Tables of what the axes show, in the units of the board. They are put together, and
+        columns in which nothing stands are left out.
     """
     words = " ".join(filter(None, caption))
     width, body = figure.get_size_inches()
-    head, head_height = _wrap(figure, title, _TITLE)
+    bold = {"size": 9.0 if width > SINGLE else 7.5, "weight": "bold"}
+    head, head_height = _wrap(figure, title, bold)
     foot, foot_height = _wrap(figure, words, _CAPTION)
     key, key_height = _add_legend(figure, legend)
     below = foot_height + _MARGIN
     height = _MARGIN + head_height + key_height + body + below
     figure.set_size_inches(width, height)
     left, top = _MARGIN / width, 1 - _MARGIN / height
-    figure.text(left, top, head, va="top", linespacing=_LINE_SPACING, **_TITLE)
+    figure.text(left, top, head, va="top", linespacing=_LINE_SPACING, **bold)
     if key:
         key.set_bbox_to_anchor((left, top - head_height / height))
     style = {"color": "#555555", "linespacing": _LINE_SPACING, **_CAPTION}
@@ -61,7 +76,7 @@ def annotate(
     rect = (0, below / height, 1, body / height)
     figure.get_layout_engine().set(rect=rect, w_pad=0.05, h_pad=0.05)
     _settle(figure)
-    return Drawing(figure, title, words)
+    return Drawing(figure, title, words, _joined(data))
 
 
 def empty_figure(title: str, sentence: str) -> Drawing:
@@ -83,6 +98,15 @@ def interval_note(board: Board, what: str = "Bars") -> str:
     """Say what the intervals are."""
     over = "samples and seeds" if (board.metrics["seeds"].max() or 0) > 1 else "samples"
     return f"{what}: {100 * board.level:g} % bootstrap intervals over {over}."
+
+
+def _joined(tables: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Put tables together; without any row there is nothing but the name of a column."""
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        return pl.DataFrame(schema={"dataset": pl.String})
+    table = pl.concat(filled, how="diagonal_relaxed").unique(maintain_order=True)
+    return table.select(column.name for column in table if column.null_count() < len(table))
 
 
 def _settle(figure: Figure) -> None:

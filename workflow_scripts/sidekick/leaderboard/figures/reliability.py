@@ -47,7 +47,8 @@ def draw(board: Board) -> Drawing:
     panels[1, 0].set_ylabel("Samples")
     for axes in panels[1]:
         axes.set_xlabel("Mean probability (%)")
-    return annotate(figure, _title(board, shown), _caption(board))
+    data = [*shown.values(), *(pick(board.rows("ece"), entry) for entry in shown)]
+    return annotate(figure, _title(board, shown), _caption(board), data=data)
 
 
 def _subset(board: Board) -> Iterator[Predictor]:

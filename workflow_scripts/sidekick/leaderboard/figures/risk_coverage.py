@@ -61,7 +61,9 @@ def draw(board: Board) -> Drawing:
     axes.set(xlabel="Coverage (%)", ylabel="Error rate among the covered (%)")
     _draw_areas(side, board, list(shown))
     legend = [Line2D([], [], label=method_name(*entry[:2]), **_style(entry)) for entry in shown]
-    return annotate(figure, _title(board), _caption(board), legend)
+    rows = board.rows("aurc")
+    data = [*shown.values(), *(pick(rows, entry) for entry in shown)]
+    return annotate(figure, _title(board), _caption(board), legend, data)
 
 
 def _subset(board: Board) -> Iterator[Predictor]:

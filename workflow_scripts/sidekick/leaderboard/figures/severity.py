@@ -40,15 +40,17 @@ def draw(board: Board) -> Drawing:
         return empty_figure(_TITLE, f"No results on corrupted data of {board.dataset}.")
     figure = new_figure(2.4)
     styles = {entry: _style(entry, board) for entry in _subset(board)}
+    shown = []
     for axes, metric in zip(figure.subplots(1, 3), _METRICS, strict=True):
         for index, (entry, style) in enumerate(styles.items()):
             aside = _STEP * (index - (len(styles) - 1) / 2)
             clean = pick(board.rows(metric), entry).with_columns(severity=0)
             shifted = pick(rows.filter(pl.col("metric") == metric), entry).sort("severity")
             _draw_line(axes, metric, style, [clean, shifted], aside)
+            shown += [clean, shifted]
         _finish(axes, metric, rows["severity"].max())
     legend = [Line2D([], [], label=_name(entry, board), **style) for entry, style in styles.items()]
-    return annotate(figure, _title(board), _caption(board, rows), legend)
+    return annotate(figure, _title(board), _caption(board, rows), legend, shown)
 
 
 def _subset(board: Board) -> Iterator[Predictor]:

@@ -5,13 +5,24 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from sidekick.leaderboard.figures.axes import log_axis
+from sidekick.leaderboard.figures.axes import balance_limits, log_axis
 from sidekick.leaderboard.figures.look import look_of, method_name, plural
-from sidekick.leaderboard.figures.page import Drawing, annotate, empty_figure, new_figure
+from sidekick.leaderboard.figures.page import SINGLE, Drawing, annotate, empty_figure, new_figure
 from sidekick.leaderboard.figures.rows import Board, base_recipe, is_pair
 
 _TITLE = "Weight of the sidekick against FLOPs balance"
 _VARIANTS = ("weighted", "noise_sidekick")
+_COLUMNS = [
+    "dataset",
+    "variant",
+    "large",
+    "small",
+    "seed",
+    "flops_balance",
+    "weight_large",
+    "weight_small",
+    "ratio",
+]
 
 
 def draw(board: Board) -> Drawing:
@@ -19,10 +30,9 @@ def draw(board: Board) -> Drawing:
     rows = _ratios(board)
     if rows.is_empty():
         return empty_figure(_TITLE, f"No duos on {board.dataset} have two weights above 0.")
-    figure = new_figure(2.6)
+    figure = new_figure(2.4, SINGLE)
     axes = figure.subplots()
-    balance = 100 * rows["flops_balance"]
-    log_axis(axes.xaxis, 0.7 * balance.min(), 130)
+    log_axis(axes.xaxis, *balance_limits(rows["flops_balance"]))
     # Symmetric about 0 on a log scale far from it: a weight of 0 has a place.
     axes.set_yscale("symlog", linthresh=0.1, linscale=0.6)
     axes.axhline(1, color="#666666", linewidth=0.8, linestyle=(0, (4, 2)))
@@ -40,9 +50,9 @@ def draw(board: Board) -> Drawing:
         )
     axes.set_yticks([0, 0.1, 0.3, 1, 3], ["0", "0.1", "0.3", "1", "3"])
     axes.set_ylim(-0.02, max(1.6, 1.2 * rows["ratio"].max()))
-    axes.set_xlabel("FLOPs balance: GMACs(small) / GMACs(large), %")
+    axes.set_xlabel("FLOPs balance: small / large, %")
     axes.set_ylabel("Weight ratio $w_s / w_l$")
-    return annotate(figure, _title(rows), _caption(board, rows), legend)
+    return annotate(figure, _title(rows), _caption(board, rows), legend, [rows.select(_COLUMNS)])
 
 
 def _ratios(board: Board) -> pl.DataFrame:
