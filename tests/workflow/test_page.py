@@ -498,9 +498,8 @@ def test_names_are_shown_as_text_whatever_they_say(browser, hostile_file):
         page.locator("#examples").scroll_into_view_if_needed()
         assert "<i>What</i>?" in page.locator("#example-list").inner_text()
         # It is loaded when it comes into view.
-        page.wait_for_function(
-            "document.querySelector('#example-list img').naturalWidth === 8", timeout=30_000
-        )
+        image = page.locator("#example-list img").first
+        assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") == 8
         page.locator("#front svg").scroll_into_view_if_needed()
         assert page.title().endswith("</script>")
 
