@@ -145,4 +145,4 @@ def test_a_file_that_breaks_the_form(tmp_path, monkeypatch, text, message):
 
 def test_no_torch():
     code = "import sidekick.prompts, sys; assert not {'torch', 'transformers'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
