@@ -25,7 +25,7 @@ rule all:
         rules.collect_leaderboard.output.leaderboard,
         rules.render_page.output.page,
         rules.plot_leaderboard.output,
-        of_models(rules.plot_mc_dropout_examples.output, MC_DROPOUT_MODELS),
+        MC_DROPOUT_EXAMPLES,
         DEPLOYED,
 
 
@@ -34,4 +34,4 @@ onstart:
 
 
 onsuccess:
-    print_summary()
+    finish_run()

@@ -6,7 +6,7 @@ import platform
 # Before numpy is imported, here and in the measured processes: one thread each.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-from benchmarks import engine, language, page, pipelines, quantised
+from benchmarks import engine, language, page, pipelines, planning, quantised
 from benchmarks.measure import Measurement, measure
 
 
@@ -18,6 +18,7 @@ def main() -> None:
     quantised.run()
     language.run()
     page.run()
+    planning.run()
 
 
 def _pipelines() -> None:

@@ -1,33 +1,87 @@
+import gc
 import hashlib
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.logging import logger
 
-from sidekick import leaderboard, modalities, recipes, run_lock
+from sidekick import leaderboard, modalities, recipes, run_lock, run_marks
 from sidekick.datasets import get_dataset, source_files
+from sidekick.disk import full_disk_named, require_writable
 
 # Large CPU steps of PyTorch spend most of their time on page faults when every tensor is returned
 # to the system at once; jobs inherit these.
 os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(16 * 2**30))
-# Jobs end when this process is killed.
+# Jobs end when this process is killed. On a cluster it is the one that runs the job there.
 os.environ.update(SIDEKICK_RUN=str(os.getpid()))
 
+# Planning makes many objects that all stay: looking through them for garbage would be a tenth of the
+# time of a large benchmark.
+gc.set_threshold(200_000, 50, 50)
+
 STATE = Path(".snakemake")
+
+
+def require(step, *arguments):
+    """As `check`, where the configuration is not to blame."""
+    try:
+        return step(*arguments)
+    except SidekickError as error:
+        sys.exit(f"Error: {error}")
+
+
 if workflow.is_main_process:
+    # Snakemake itself would stop with a traceback, in the middle of the run.
+    for path in (
+        [STATE] if workflow.output_settings.dryrun else [STATE, Path("results")]
+    ):
+        require(require_writable, path)
+if not workflow.is_main_process:
+    # Before Snakemake removes the results that this job would replace.
+    if run_marks.is_superseded():
+        sys.exit(f"Error: {run_marks.SUPERSEDED}")
+elif not workflow.output_settings.dryrun:
     if run_lock.claim(STATE) and run_lock.clear_stale(STATE):
         logger.info("Removing what a killed run left: its lock and temporary files")
+        run_marks.remove_marks(STATE)
         run_lock.clear_temporary(Path("results"))
-    if workflow.output_settings.dryrun:
-        run_lock.release()
+
+# One GPU job at a time on a workstation; profiles say where there are more.
+if "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", 1)
+
+
+def memory(megabytes):
+    """A job's memory in MB, Snakemake's own included; twice as much with every retry.
+
+    With `runtime`, the most minutes that a job takes on its largest published benchmark, it is
+    asked for wherever jobs are queued. On one machine it bounds nothing unless
+    `--resources mem_mb=…` says how much there is.
+    """
+
+    def request(wildcards, attempt):
+        return megabytes * 2 ** (attempt - 1)
+
+    return request
 
 
 def known_models():
     """All models that ever were in this folder, the oldest first."""
-    return json.loads(KNOWN_MODELS.read_text()) if KNOWN_MODELS.exists() else []
+    try:
+        models = json.loads(KNOWN_MODELS.read_text()) if KNOWN_MODELS.exists() else []
+        if all(isinstance(model, str) for model in models):
+            return models
+    except (ValueError, TypeError):
+        pass
+    raise SidekickError(
+        f"{KNOWN_MODELS}: damaged; it lists the models that were in this folder. Delete it: their "
+        "order is then that of the configuration, and pairs that it divides otherwise are "
+        "evaluated again"
+    )
 
 
 def one_of(values):
@@ -46,7 +100,9 @@ KNOWN_MODELS = Path("results/evaluation/pairs/models.json")
 DATASETS = sorted(config["datasets"])
 # By age, not by place in the config: the order decides which job holds a pair, and a model that
 # is moved would be in pairs that were evaluated twice or never.
-MODELS = sorted(config["models"], key=(known_models() + list(config["models"])).index)
+MODELS = sorted(
+    config["models"], key=(require(known_models) + list(config["models"])).index
+)
 IMPORTED_MODELS = [model for model in MODELS if recipes.is_imported(config, model)]
 TRAINED_MODELS = [model for model in MODELS if model not in IMPORTED_MODELS]
 TEXT_MODELS = [
@@ -349,18 +405,21 @@ def trials(wildcards):
     return [checkpoint(wildcards, name) for name in names]
 
 
-def logits(dataset, models, recipe):
-    """The cached logits of all seeds of some models, by split."""
-    pattern = "results/logits/{dataset}/{model}/{recipe}/seed{seed}/{split}.parquet"
+@cache
+def cached_logits(dataset, model, recipe, split):
+    """The cached logits of all seeds; asked for by every pair of a model."""
+    folder = f"results/logits/{dataset}/{model}/{recipe}"
+    return [f"{folder}/seed{seed}/{split}.parquet" for seed in SEEDS]
+
+
+def logits(dataset, model, recipes):
+    """The cached logits of all seeds of some recipes of a model, by split."""
     return {
-        split: expand(
-            pattern,
-            dataset=dataset,
-            model=models,
-            recipe=recipe,
-            seed=SEEDS,
-            split=split,
-        )
+        split: [
+            path
+            for recipe in recipes
+            for path in cached_logits(dataset, model, recipe, split)
+        ]
         for split in ("val", "test", "shift")
     }
 
@@ -418,29 +477,51 @@ def pair_models(wildcards):
     return models[: models.index(wildcards.model) + 1]
 
 
-def pair_recipes(wildcards):
-    return {
-        model: recipes.evaluated_recipes(config, model)
-        for model in pair_models(wildcards)
-    }
-
-
 def flops_of(dataset, models):
     return expand("results/flops/{dataset}/{model}.json", dataset=dataset, model=models)
 
 
 def pair_inputs(wildcards):
-    found = pair_recipes(wildcards)
+    """A model's own caches, and for each partner the list of its caches with their checksums.
+
+    Links to all caches of all partners would be nine tenths of a large benchmark's, and most of the
+    time of its planning.
+    """
+    dataset = wildcards.dataset
+    *partners, own = pair_models(wildcards)
     return {
-        **logits_of(wildcards.dataset, found),
-        "flops": flops_of(wildcards.dataset, found),
+        **logits(dataset, own, recipes.evaluated_recipes(config, own)),
+        "flops": flops_of(dataset, [own]),
+        "partners": [sources_of(dataset, partner) for partner in partners],
+        "listed": [
+            path for partner in partners for path in listed_by(dataset, partner)
+        ],
     }
+
+
+def sources_of(dataset, model):
+    return f"results/evaluation/single/{dataset}/{model}/sources.json"
+
+
+@cache
+def listed_by(dataset, model):
+    """What a model's list of caches names, and a job must be given besides.
+
+    That is everything where jobs read copies of their inputs; elsewhere what somebody has deleted
+    since, to be made anew.
+    """
+    is_copied = workflow.storage_settings.default_storage_provider is not None
+    if not is_copied and not Path(sources_of(dataset, model)).exists():
+        return []
+    found = logits(dataset, model, recipes.evaluated_recipes(config, model))
+    listed = [*sum(found.values(), []), *flops_of(dataset, [model])]
+    return [path for path in listed if is_copied or not Path(path).exists()]
 
 
 def gatekeeper_inputs(wildcards):
     pair = gatekeeper_pair(wildcards)
     found = {
-        pair["large"]: recipes.base_recipe(config, pair["large"]),
+        pair["large"]: [recipes.base_recipe(config, pair["large"])],
         wildcards.model: [pair["start"], *gatekept_recipes(wildcards)],
     }
     return {
@@ -595,20 +676,30 @@ def class_names(wildcards):
 
 def start_run():
     """Refuse a second run in this folder; remember the order of the models."""
-    if workflow.execution_settings.lock and not run_lock.claim(STATE, patience=3):
-        sys.exit(
-            f"Error: another run (process {run_lock.holder(STATE)}) is at work in this folder. "
-            "Wait for it to end, or work in another folder with --directory"
-        )
+    if workflow.execution_settings.lock:
+        if not run_lock.claim(STATE, patience=3):
+            sys.exit(
+                f"Error: another run (process {run_lock.holder(STATE)}) is at work in this "
+                "folder. Wait for it to end, or work in another folder with --directory"
+            )
+        run_marks.leave_mark(STATE)
+    require(remember_models)
+
+
+def remember_models():
     known = known_models()
     if new := [model for model in MODELS if model not in known]:
-        KNOWN_MODELS.parent.mkdir(parents=True, exist_ok=True)
         temporary = KNOWN_MODELS.with_name(f".{KNOWN_MODELS.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(known + new))
-        temporary.replace(KNOWN_MODELS)
+        with full_disk_named(KNOWN_MODELS, "Make room and start the run again"):
+            KNOWN_MODELS.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(known + new))
+            temporary.replace(KNOWN_MODELS)
 
 
-def print_summary():
+def finish_run():
+    """Remove what jobs left that were killed and retried; print the board's summary."""
+    if workflow.execution_settings.lock:
+        run_lock.clear_temporary(Path("results"))
     summary = Path("results/leaderboard/summary.txt")
     if summary.exists():
         print(summary.read_text())

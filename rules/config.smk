@@ -5,14 +5,17 @@ from pathlib import Path
 LIBRARY = Path(workflow.basedir) / "workflow_scripts" / "sidekick"
 sys.path.insert(0, str(LIBRARY.parent))
 
+from snakemake.settings.types import DeploymentMethod
+
 from sidekick import config as settings
 from sidekick.errors import SidekickError
+from sidekick.site_modules import read_modules
 
 
 def check(step, *arguments):
     """Stop with one line, where an exception would bring Snakemake's traceback along."""
     try:
-        step(*arguments)
+        return step(*arguments)
     except SidekickError as error:
         sys.exit(f"Error in the configuration: {error}")
 
@@ -32,3 +35,20 @@ check(
     config,
     Path(workflow.basedir) / "rules/schemas/config.schema.yaml",
 )
+
+# What `--sdm env-modules` loads, by stage.
+MODULES_FILE = Path(workflow.basedir) / "envs/modules.yaml"
+STAGES = sorted(path.stem for path in MODULES_FILE.parent.glob("*.yaml"))
+STAGES.remove(MODULES_FILE.stem)
+MODULES = check(read_modules, MODULES_FILE, STAGES)
+
+# Made from Containerfile, in the working folder. Without the option Snakemake would say in every
+# run that it ignores the image, and refuse folders with a space in their path.
+if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+    IMAGE = Path("sidekick.sif")
+    if not (IMAGE.exists() or workflow.output_settings.dryrun):
+        sys.exit(
+            f"Error: {IMAGE.resolve()}: no such image; docs/environments.md says how to make it"
+        )
+
+    container: str(IMAGE)

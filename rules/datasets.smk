@@ -9,6 +9,8 @@ rule download_dataset:
     localrule: True
     conda:
         "../envs/datasets.yaml"
+    envmodules:
+        *MODULES["datasets"],
     params:
         file=remote_file,
         revision=REVISIONS["download_dataset"],
@@ -29,7 +31,12 @@ rule prepare_dataset:
         "results/benchmarks/prepare_dataset/{dataset}.tsv"
     conda:
         "../envs/datasets.yaml"
+    envmodules:
+        *MODULES["datasets"],
     threads: THREADS
+    resources:
+        mem_mb=memory(4_000),
+        runtime=240,
     params:
         recipe=dataset_recipe,
         facts=facts,
@@ -50,6 +57,11 @@ rule draw_splits:
         "results/benchmarks/draw_splits/{dataset}/seed{seed}.tsv"
     conda:
         "../envs/datasets.yaml"
+    envmodules:
+        *MODULES["datasets"],
+    resources:
+        mem_mb=memory(1_000),
+        runtime=30,
     params:
         sizes=split_sizes,
         facts=facts,

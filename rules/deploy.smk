@@ -11,6 +11,11 @@ rule deploy:
         "results/benchmarks/deploy/{dataset}/{deployment}.tsv"
     conda:
         "../envs/evaluate.yaml"
+    envmodules:
+        *MODULES["evaluate"],
+    resources:
+        mem_mb=memory(2_000),
+        runtime=60,
     params:
         settings=deployment_settings,
         # The script does not need these; they say which input files there are.

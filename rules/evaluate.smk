@@ -11,6 +11,11 @@ rule ensemble_trials:
         "results/benchmarks/ensemble_trials/{dataset}/{model}/seed{seed}.tsv"
     conda:
         "../envs/evaluate.yaml"
+    envmodules:
+        *MODULES["evaluate"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=60,
     params:
         ensemble=trial_ensemble,
         # Like the names of trials in train.smk, these say which input files there are: a set that
@@ -42,12 +47,18 @@ rule evaluate_single:
         curves="results/evaluation/single/{dataset}/{model}/curves.parquet",
         fits="results/evaluation/single/{dataset}/{model}/fits.parquet",
         parts="results/evaluation/single/{dataset}/{model}/parts.parquet",
+        sources="results/evaluation/single/{dataset}/{model}/sources.json",
     log:
         "results/logs/evaluate_single/{dataset}/{model}.log",
     benchmark:
         "results/benchmarks/evaluate_single/{dataset}/{model}.tsv"
     conda:
         "../envs/evaluate.yaml"
+    envmodules:
+        *MODULES["evaluate"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=120,
     params:
         seeds=SEEDS,
         evaluation=EVALUATION,
@@ -80,6 +91,11 @@ rule evaluate_pairs:
         "results/benchmarks/evaluate_pairs/{dataset}/{model}.tsv"
     conda:
         "../envs/evaluate.yaml"
+    envmodules:
+        *MODULES["evaluate"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=720,
     params:
         seeds=SEEDS,
         cascade=CASCADE,
@@ -103,7 +119,9 @@ rule evaluate_mc_dropout:
         unpack(mc_dropout_logits),
         # Of these only the heads are read; those of int8 files are their roundings.
         checkpoints=expand(
-            rules.train_mc_dropout.output.checkpoint, seed=SEEDS, allow_missing=True
+            "results/checkpoints/{dataset}/{model}/mc_dropout/seed{seed}.safetensors",
+            seed=SEEDS,
+            allow_missing=True,
         ),
         flops=rules.count_flops.output.flops,
     output:
@@ -117,6 +135,11 @@ rule evaluate_mc_dropout:
         "results/benchmarks/evaluate_mc_dropout/{dataset}/{model}.tsv"
     conda:
         "../envs/evaluate.yaml"
+    envmodules:
+        *MODULES["evaluate"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=120,
     params:
         seeds=SEEDS,
         passes=sorted(config.get("mc_dropout", {}).get("passes", [])),
@@ -152,6 +175,11 @@ rule evaluate_passes:
         "results/benchmarks/evaluate_passes/{dataset}/{model}.tsv"
     conda:
         "../envs/evaluate.yaml"
+    envmodules:
+        *MODULES["evaluate"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=120,
     params:
         seeds=SEEDS,
         passes=FULL_NETWORK["passes"],
@@ -185,6 +213,11 @@ rule evaluate_gatekeeper:
         "results/benchmarks/evaluate_gatekeeper/{dataset}/{model}.tsv"
     conda:
         "../envs/evaluate.yaml"
+    envmodules:
+        *MODULES["evaluate"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=240,
     params:
         pair=gatekeeper_pair,
         seeds=SEEDS,

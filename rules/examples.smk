@@ -11,6 +11,11 @@ rule pick_examples:
         "results/benchmarks/pick_examples/{dataset}.tsv"
     conda:
         "../envs/figures.yaml"
+    envmodules:
+        *MODULES["figures"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=60,
     params:
         seed=SEEDS[0],
         classes=class_names,

@@ -11,6 +11,11 @@ rule count_flops:
         model=one_of(IMAGE_MODELS),
     conda:
         "../envs/flops.yaml"
+    envmodules:
+        *MODULES["flops"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=60,
     params:
         architecture=architecture,
         facts=facts,
@@ -30,6 +35,11 @@ rule state_flops:
         model=one_of(IMPORTED_MODELS),
     conda:
         "../envs/evaluate.yaml"
+    envmodules:
+        *MODULES["evaluate"],
+    resources:
+        mem_mb=memory(1_000),
+        runtime=30,
     params:
         gmacs=stated_gmacs,
         facts=facts,

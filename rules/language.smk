@@ -15,9 +15,13 @@ rule finetune_language:
         model=one_of(TEXT_MODELS),
     conda:
         "../envs/language.yaml"
+    envmodules:
+        *MODULES["language"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(8_000),
+        runtime=720,
     params:
         architecture=architecture,
         recipe=language_recipe,
@@ -48,9 +52,13 @@ rule gatekeeper_language:
         model=one_of(GATEKEPT_TEXT_MODELS),
     conda:
         "../envs/language.yaml"
+    envmodules:
+        *MODULES["language"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(8_000),
+        runtime=720,
     params:
         sweep=language_sweep,
         task=language_task,
@@ -74,6 +82,11 @@ rule count_language_flops:
         model=one_of(TEXT_MODELS),
     conda:
         "../envs/language.yaml"
+    envmodules:
+        *MODULES["language"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=60,
     params:
         architecture=architecture,
         task=language_task,
@@ -104,9 +117,13 @@ rule cache_choices:
         model=one_of(TEXT_MODELS),
     conda:
         "../envs/language.yaml"
+    envmodules:
+        *MODULES["language"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(8_000),
+        runtime=240,
     params:
         task=language_task,
         prompt=prompt_version,
@@ -137,9 +154,13 @@ rule cache_choice_sweep:
         model=one_of(GATEKEPT_TEXT_MODELS),
     conda:
         "../envs/language.yaml"
+    envmodules:
+        *MODULES["language"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(8_000),
+        runtime=720,
     params:
         recipes=SWEEP,
         task=language_task,
@@ -169,9 +190,13 @@ rule cache_hedge:
         hedge="[a-z_]+",
     conda:
         "../envs/language.yaml"
+    envmodules:
+        *MODULES["language"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(8_000),
+        runtime=240,
     params:
         task=language_task,
         prompt=prompt_version,
@@ -197,9 +222,13 @@ rule cache_generations:
         model=one_of(TEXT_MODELS),
     conda:
         "../envs/language.yaml"
+    envmodules:
+        *MODULES["language"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(8_000),
+        runtime=720,
     params:
         task=language_task,
         prompt=prompt_version,
@@ -229,9 +258,13 @@ rule cache_generation_sweep:
         model=one_of(GATEKEPT_TEXT_MODELS),
     conda:
         "../envs/language.yaml"
+    envmodules:
+        *MODULES["language"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(8_000),
+        runtime=720,
     params:
         recipes=SWEEP,
         task=language_task,
@@ -258,6 +291,11 @@ rule evaluate_generations:
         model=one_of(TEXT_MODELS),
     conda:
         "../envs/evaluate.yaml"
+    envmodules:
+        *MODULES["evaluate"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=120,
     params:
         sweep=generation_sweep,
         seeds=SEEDS,

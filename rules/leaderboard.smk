@@ -10,8 +10,12 @@ rule collect_leaderboard:
         curves=evaluation_tables("curves.parquet"),
         fits=evaluation_tables("fits.parquet"),
         parts=evaluation_tables("parts.parquet", ["single", "pairs", "gatekeeper"]),
-        quantisation_reports=quantised(rules.quantise.output.report),
-        quantisation_errors=quantised(rules.quantise.output.errors),
+        quantisation_reports=quantised(
+            "results/quantised/{dataset}/{model}/seed{seed}.json"
+        ),
+        quantisation_errors=quantised(
+            "results/quantised/{dataset}/{model}/seed{seed}.layers.parquet"
+        ),
     output:
         leaderboard="results/leaderboard/leaderboard.parquet",
         wide=report(
@@ -66,6 +70,11 @@ rule collect_leaderboard:
         "results/benchmarks/collect_leaderboard.tsv"
     conda:
         "../envs/figures.yaml"
+    envmodules:
+        *MODULES["figures"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=60,
     params:
         benchmark=config["benchmark"],
         models=sorted(MODELS),
@@ -106,6 +115,11 @@ rule plot_leaderboard:
         "results/benchmarks/plot_leaderboard.tsv"
     conda:
         "../envs/figures.yaml"
+    envmodules:
+        *MODULES["figures"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=60,
     params:
         level=config["evaluation"]["level"],
         code=fingerprint("plot_leaderboard", "leaderboard", "metrics"),
@@ -139,9 +153,21 @@ rule plot_mc_dropout_examples:
         "results/benchmarks/plot_mc_dropout_examples/{dataset}/{model}.tsv"
     conda:
         "../envs/figures.yaml"
+    envmodules:
+        *MODULES["figures"],
+    resources:
+        mem_mb=memory(2_000),
+        runtime=60,
     params:
         code=fingerprint(
             "plot_mc_dropout_examples", "datasets", "leaderboard", "metrics"
         ),
     script:
         "../workflow_scripts/plot_mc_dropout_examples.py"
+
+
+MC_DROPOUT_EXAMPLES = of_models(
+    "results/leaderboard/figures/{dataset}/mc_dropout_examples/{model}.{format}",
+    MC_DROPOUT_MODELS,
+    format=["svg", "png", "csv"],
+)

@@ -17,9 +17,13 @@ rule cache_logits:
         model=one_of(IMAGE_MODELS),
     conda:
         "../envs/logits.yaml"
+    envmodules:
+        *MODULES["logits"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(4_000),
+        runtime=240,
     params:
         facts=facts,
         revision=REVISIONS["cache_logits"],
@@ -54,9 +58,13 @@ rule cache_sweep:
         model=one_of(GATEKEPT_IMAGE_MODELS),
     conda:
         "../envs/logits.yaml"
+    envmodules:
+        *MODULES["logits"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(4_000),
+        runtime=240,
     params:
         recipes=SWEEP,
         facts=facts,
@@ -89,9 +97,13 @@ rule cache_passes:
         model=one_of(FULL_NETWORK["models"]),
     conda:
         "../envs/logits.yaml"
+    envmodules:
+        *MODULES["logits"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(4_000),
+        runtime=720,
     params:
         passes=FULL_NETWORK["passes"],
         facts=facts,
@@ -116,6 +128,11 @@ rule import_logits:
         recipe="imported",
     conda:
         "../envs/evaluate.yaml"
+    envmodules:
+        *MODULES["evaluate"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=60,
     params:
         # Names the files, too: another file instead of one is no reason to re-run (see the
         # profile), and must be one here.

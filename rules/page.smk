@@ -16,7 +16,9 @@ rule render_page:
         budgets=rules.collect_leaderboard.output.budgets,
         promises=rules.collect_leaderboard.output.promises,
         cards=CARDS,
-        examples=expand(rules.pick_examples.output.examples, dataset=DATASETS),
+        examples=expand(
+            "results/leaderboard/examples/{dataset}.parquet", dataset=DATASETS
+        ),
         deployed=DEPLOYED,
     output:
         page="results/leaderboard/index.html",
@@ -26,6 +28,11 @@ rule render_page:
         "results/benchmarks/render_page.tsv"
     conda:
         "../envs/figures.yaml"
+    envmodules:
+        *MODULES["figures"],
+    resources:
+        mem_mb=memory(4_000),
+        runtime=60,
     params:
         # The page shows how long the jobs before it took: a folder, for that is no reason to run.
         times="results/benchmarks",

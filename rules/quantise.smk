@@ -15,7 +15,12 @@ rule quantise:
         model=one_of(QUANTISED_MODELS),
     conda:
         "../envs/quantise.yaml"
+    envmodules:
+        *MODULES["quantise"],
     threads: THREADS
+    resources:
+        mem_mb=memory(4_000),
+        runtime=120,
     params:
         calibration_images=recipes.calibration_images(config),
         facts=facts,
@@ -47,7 +52,12 @@ rule cache_int8_logits:
         model=one_of(QUANTISED_MODELS),
     conda:
         "../envs/quantise.yaml"
+    envmodules:
+        *MODULES["quantise"],
     threads: THREADS
+    resources:
+        mem_mb=memory(4_000),
+        runtime=720,
     params:
         facts=facts,
         revision=REVISIONS["cache_int8_logits"],

@@ -14,9 +14,13 @@ rule linear_probe:
         "results/benchmarks/linear_probe/{dataset}/{model}/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
+    envmodules:
+        *MODULES["train"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(4_000),
+        runtime=240,
     params:
         architecture=architecture,
         recipe=linear_probe_recipe,
@@ -42,9 +46,13 @@ rule finetune:
         model=one_of(IMAGE_MODELS),
     conda:
         "../envs/train.yaml"
+    envmodules:
+        *MODULES["train"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(4_000),
+        runtime=720,
     params:
         architecture=architecture,
         recipe=finetune_recipe,
@@ -68,6 +76,11 @@ rule select_trial:
         model=one_of(SEARCHED_MODELS),
     conda:
         "../envs/train.yaml"
+    envmodules:
+        *MODULES["train"],
+    resources:
+        mem_mb=memory(2_000),
+        runtime=30,
     params:
         names=trial_names,
         facts=facts,
@@ -89,9 +102,13 @@ rule make_soup:
         "results/benchmarks/make_soup/{dataset}/{model}/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
+    envmodules:
+        *MODULES["train"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(4_000),
+        runtime=240,
     params:
         names=trial_names,
         facts=facts,
@@ -114,9 +131,13 @@ rule distill:
         "results/benchmarks/distill/{dataset}/{model}/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
+    envmodules:
+        *MODULES["train"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(4_000),
+        runtime=720,
     params:
         architecture=architecture,
         recipe=distill_recipe,
@@ -147,9 +168,13 @@ rule gatekeeper:
         model=one_of(GATEKEPT_IMAGE_MODELS),
     conda:
         "../envs/train.yaml"
+    envmodules:
+        *MODULES["train"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(4_000),
+        runtime=720,
     params:
         sweep=gatekeeper_sweep,
         # These name input files: others instead are no reason to re-run (see the profile), and
@@ -175,9 +200,13 @@ rule train_mc_dropout:
         "results/benchmarks/train_mc_dropout/{dataset}/{model}/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
+    envmodules:
+        *MODULES["train"],
     threads: THREADS
     resources:
         gpu=GPUS,
+        mem_mb=memory(4_000),
+        runtime=240,
     params:
         recipe=mc_dropout_recipe,
         facts=facts,

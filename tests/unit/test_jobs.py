@@ -124,6 +124,8 @@ def test_a_job_whose_run_is_gone_does_not_begin(run):
 
 
 @pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (1, "cuda"), (2, "cuda"), (None, "cpu")])
-def test_the_device_is_what_was_granted(gpus, device):
+def test_the_device_is_what_was_granted(gpus, device, monkeypatch):
+    # One that was given its GPU has none to claim.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     resources = {} if gpus is None else {"gpu": gpus}
     assert job_device(SimpleNamespace(resources=resources)) == device

@@ -97,6 +97,17 @@ class Project:
         """Give the path of a file in the project."""
         return self.folder / name
 
+    def artifacts(self) -> dict[str, Path]:
+        """Give what later jobs and readers rely on, by its path below results."""
+        results = self.path("results")
+        # What says when and for how long a job ran; the page shows both.
+        of_the_moment = {"logs", "benchmarks", "index.html"}
+        return {
+            str(path.relative_to(results)): path
+            for path in sorted(results.rglob("*"))
+            if path.is_file() and not of_the_moment & set(path.relative_to(results).parts)
+        }
+
     @property
     def config(self) -> dict[str, Any]:
         """The content of `config.yaml`, in its order."""
@@ -126,8 +137,10 @@ class Project:
                 start_new_session=True,
             )
 
-    def snakemake(self, *arguments: str, succeeds: bool = True, **environment: str) -> Outcome:
-        """Run `snakemake` to its end and check whether it succeeds."""
+    def snakemake(
+        self, *arguments: str, succeeds: bool = True, limit: float = 600, **environment: str
+    ) -> Outcome:
+        """Run `snakemake` to its end, within `limit` seconds, and check whether it succeeds."""
         begin = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
@@ -137,7 +150,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=limit,
         )
         outcome = Outcome(done.returncode, done.stdout, time.perf_counter() - begin)
         expected = "succeed" if succeeds else "fail"

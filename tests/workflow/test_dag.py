@@ -186,6 +186,16 @@ def test_an_edited_model_repeats_only_its_own_chain(finished):
     )
 
 
+def test_a_partners_cache_that_was_deleted_is_made_anew(finished):
+    # A pair job depends on the list of its partners' caches, not on the caches.
+    finished.path("results/logits/digits/alpha/finetune/seed0/test.parquet").unlink()
+    assert finished.plan() == set(), "nobody needs it"
+    finished.path("results/evaluation/pairs/digits/gamma/metrics.parquet").unlink()
+    gamma = "results/evaluation/pairs/digits/gamma/metrics.parquet"
+    expected = {"cache_logits digits alpha finetune 0", "evaluate_pairs digits gamma"}
+    assert expected <= finished.plan(gamma)
+
+
 def test_shared_training_settings_repeat_the_models_that_use_them(finished):
     with finished.edit() as config:
         config["models"]["alpha"]["finetune"] = {"epochs": 2}
@@ -545,7 +555,9 @@ def test_another_distillation_repeats_itself_and_what_it_is_part_of(tmp_path):
     project.snakemake("--cores", "2")
     with project.edit() as config:
         del config["models"]["beta"]["distill"]
-    assert project.plan() == BOARD | {"evaluate_single digits beta"}
+    # The list of beta's caches, on which later models' pair jobs depend, is another.
+    again = {"evaluate_single digits beta", "evaluate_pairs digits gamma"}
+    assert project.plan() == BOARD | again
     project.snakemake("--cores", "2")
     with project.edit() as config:
         config["models"]["gamma"]["distill"] = {"teacher": "alpha", "temperature": 2, "weight": 1}

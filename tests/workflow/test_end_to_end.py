@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -258,27 +257,6 @@ def test_the_smallest_benchmark_gets_its_board(tmp_path):
     assert board.columns == COLUMNS
     assert set(board["predictor"]) == {"single", "temperature"}
     assert set(board["split"]) == {"test"}
-
-
-def test_a_truncated_logit_file_is_named_and_can_be_mended(real_run, tmp_path):
-    project = real_run.copy(tmp_path / "project")
-    for stage in ("evaluation", "leaderboard"):
-        shutil.rmtree(project.path(f"results/{stage}"))
-    name = "results/logits/digits/beta/finetune/seed1/test.parquet"
-    damaged = project.path(name)
-    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
-    outcome = project.snakemake("--cores", "1", succeeds=False)
-    # Whichever of the jobs that read the file came first.
-    logs = project.path("results/logs").glob("evaluate_*/digits/beta.log")
-    for text in (outcome.output, "".join(log.read_text() for log in logs)):
-        assert name in text
-        assert "Delete it and start the run again" in text
-    assert "Traceback" not in outcome.output
-
-    damaged.unlink()
-    outcome = project.snakemake("--cores", "2", "collect_leaderboard")
-    assert "cache_logits digits beta finetune 1" in jobs_of(outcome.output)
-    assert_same_board(project, real_run)
 
 
 def test_a_training_that_diverges_says_so(real_run, tmp_path):

@@ -14,14 +14,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from workflow.environments import STAGES, closure, environment, stages_of_rules
 from workflow.imports import SCRIPTS, imports_of, reachable
 from workflow.project import ROOT
 
-STAGES = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
-CONDA_NAMES = {"pytorch": "torch", "huggingface_hub": "huggingface-hub"}
 # Loaded by their names in a registry, which no import statement shows.
 LOADED_BY_NAME = {"datasets": ["sidekick.datasets.digits"]}
 
@@ -56,37 +54,6 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 
 @cache
-def environment(stage: str) -> dict[str, str]:
-    """Give an environment's packages, by their names on the Python package index, and pins."""
-    text = (ROOT / "envs" / f"{stage}.yaml").read_text()
-    pins = {}
-    for dependency in yaml.safe_load(text)["dependencies"]:
-        name, pin = re.fullmatch(r"([a-z0-9_-]+) =([0-9][0-9a-z.]*)", dependency).groups()
-        pins[CONDA_NAMES.get(name, name)] = pin
-    return pins
-
-
-@cache
-def closure(stage: str) -> frozenset[str]:
-    """Give the distributions that installing an environment brings."""
-    todo, found = set(environment(stage)) - {"python"}, set()
-    while todo:
-        name = canonicalize_name(todo.pop())
-        if name in found:
-            continue
-        found.add(name)
-        try:
-            requirements = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:
-            continue  # required by another platform
-        for text in requirements:
-            requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                todo.add(requirement.name)
-    return frozenset(found)
-
-
-@cache
 def distributions() -> dict[str, set[str]]:
     """Give the distributions that hold each top-level module."""
     holders = metadata.packages_distributions()
@@ -110,13 +77,7 @@ def probe(modules: list[str], missing: list[str]) -> subprocess.CompletedProcess
 
 def scripts_of(stage: str) -> list[Path]:
     """Give the scripts of the rules that name an environment."""
-    found = []
-    for rules in (ROOT / "rules").glob("*.smk"):
-        for rule in re.split(r"^rule ", rules.read_text(), flags=re.M)[1:]:
-            if f'"../envs/{stage}.yaml"' in rule:
-                script = re.search(r'script:\s+"\.\./workflow_scripts/(\w+\.py)"', rule)[1]
-                found.append(SCRIPTS / script)
-    return found
+    return [SCRIPTS / f"{rule}.py" for rule, own in stages_of_rules().items() if own == stage]
 
 
 def modules_of(stage: str) -> tuple[list[str], set[str]]:
@@ -133,7 +94,7 @@ def test_there_is_one_environment_per_stage():
     assert STAGES == [
         "datasets", "evaluate", "figures", "flops", "language", "logits", "quantise", "train",
     ]  # fmt: skip
-    assert all(scripts_of(stage) for stage in STAGES)
+    assert set(stages_of_rules().values()) == set(STAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -151,6 +112,32 @@ def test_one_python_is_pinned_everywhere():
     pins = {environment(stage)["python"] for stage in STAGES}
     assert len(pins) == 1
     assert re.fullmatch(r"3\.\d+", pins.pop())
+
+
+def test_the_image_is_made_of_the_same_pins():
+    # What is locked agrees with the environments' pins: see below.
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    steps = [line for line in lines if line and not line.startswith("#")]
+    python = environment("evaluate")["python"]
+    assert steps == [
+        f"ARG BASE=docker.io/library/python:{python}-slim",
+        "FROM ${BASE}",
+        "COPY requirements/run.txt /opt/sidekick/",
+        "RUN python -m pip install --no-cache-dir --no-deps --require-hashes "
+        "-r /opt/sidekick/run.txt",
+    ]
+    context = (ROOT / ".dockerignore").read_text().splitlines()
+    assert context == ["*", "!requirements/run.txt"]
+
+
+def test_every_stage_may_name_modules():
+    assert set(yaml.safe_load((ROOT / "envs/modules.yaml").read_text())) == set(STAGES)
+    directives = re.compile(r'envs/(\w+)\.yaml"\n    envmodules:\n        \*MODULES\["(\w+)"\],\n')
+    for path in (ROOT / "rules").glob("*.smk"):
+        text = path.read_text()
+        own = directives.findall(text)
+        assert len(own) == text.count("    conda:"), path.name
+        assert all(conda == modules for conda, modules in own), path.name
 
 
 def test_pins_agree_with_the_requirements_and_their_locks():
@@ -179,10 +166,10 @@ def test_pins_agree_with_the_requirements_and_their_locks():
 def test_an_environment_suffices_and_has_nothing_to_spare(stage):
     ours, others = modules_of(stage)
     assert ours
-    done = probe([*ours, *sorted(others)], not_in(closure(stage)))
+    listed = set(environment(stage)) - {"python"}
+    done = probe([*ours, *sorted(others)], not_in(closure(listed)))
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stdout))
-    listed = {canonicalize_name(name) for name in environment(stage)} - {"python"}
     used = set().union(*(distributions().get(module, set()) for module in loaded))
     assert listed <= used, f"never imported: {sorted(listed - used)}"
     # What our own code imports must be listed, not only be there by way of something else.
@@ -191,7 +178,7 @@ def test_an_environment_suffices_and_has_nothing_to_spare(stage):
 
 
 def test_the_probe_takes_packages_away():
-    allowed = closure("evaluate")
+    allowed = closure(environment("evaluate"))
     assert "torch" not in allowed
     for module in ("torch", "polars", "sidekick.models.create"):
         done = probe([module], not_in(allowed))

@@ -27,13 +27,17 @@ def clone(tmp_path) -> Path:
     return folder
 
 
+def outside():
+    """The environment, without what a `make` that runs these tests tells its children."""
+    return {key: value for key, value in os.environ.items() if "MAKE" not in key}
+
+
 def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     # A test run that was started by make must not lend its variables to this one.
-    inherited = {key: value for key, value in os.environ.items() if "MAKE" not in key}
     return subprocess.run(
         [MAKE, *arguments],
         cwd=folder,
-        env=inherited | environment,
+        env=outside() | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -67,6 +71,7 @@ def pythons(tmp_path):
         ("leaderboard", "run", ".venv/bin/snakemake --cores all"),
         ("test", "test", ".venv/bin/pytest"),
         ("test-fast", "test", '-m "not slow"'),
+        ("test-cluster", "test", ".venv/bin/pytest -m cluster tests/cluster/test_slurm.py"),
         ("lint", "test", "ruff check"),
     ],
 )
@@ -78,6 +83,13 @@ def test_a_target_sets_up_what_it_needs_from_the_hashed_lock(clone, target, lock
     places = [next((i for i, line in enumerate(lines) if step in line), None) for step in steps]
     assert None not in places, f"{steps} should be in\n{done.stdout}"
     assert places == sorted(places), done.stdout
+
+
+@pytest.mark.parametrize("kind", ["slurm", "kubernetes"])
+def test_a_cluster_needs_the_pipeline_and_an_executor(clone, kind):
+    steps = [f"--require-hashes -r requirements/{lock}.txt" for lock in ("run", kind)]
+    lines = make(clone, "-n", kind).stdout.splitlines()
+    assert [step for line in lines for step in steps if step in line] == steps
 
 
 def test_what_is_set_up_is_not_set_up_again(clone):
@@ -120,9 +132,17 @@ def test_a_newer_python_beside_an_old_one_is_found(clone, pythons):
 
 
 def test_continuous_integration_runs_the_tests(clone):
-    (clone / "Makefile").write_text("test:\n\t@echo the tests ran in $(CURDIR)\n")
+    targets = "test test-cluster:\n\t@echo $@ ran in $(CURDIR)\n"
+    (clone / "Makefile").write_text(targets)
     done = subprocess.run(
-        [clone / ".ci/run"], cwd=clone.parent, capture_output=True, text=True, timeout=60
+        [clone / ".ci/run"],
+        cwd=clone.parent,
+        env=outside(),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert f"the tests ran in {clone}" in done.stdout
+    assert done.stdout.splitlines() == [
+        f"{name} ran in {clone}" for name in ("test", "test-cluster")
+    ]

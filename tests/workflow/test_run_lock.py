@@ -1,6 +1,7 @@
 """The lock that tells a killed run from a live one, on its own."""
 
 import fcntl
+import socket
 import subprocess
 import sys
 import time
@@ -62,7 +63,7 @@ def test_a_claim_can_be_repeated_and_released(state):
 
 def test_a_live_process_keeps_its_claim_and_its_lock(state, rival, stale):
     assert not run_lock.claim(state)
-    assert run_lock.holder(state) == str(rival.pid)
+    assert run_lock.holder(state) == f"{rival.pid} on {socket.gethostname()}"
     assert not run_lock.clear_stale(state)
     assert len(list(stale.iterdir())) == 2
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,8 @@ def test_a_run_with_other_targets_is_refused_too(finished, live):
     # Snakemake itself would let it in, and remove the first run's lock at its end.
     for target in (BETA, ALPHA):
         outcome = finished.snakemake(*target, succeeds=False)
-        message = f"another run (process {live.process.pid}) is at work in this folder"
+        process = f"{live.process.pid} on {socket.gethostname()}"
+        message = f"another run (process {process}) is at work in this folder"
         assert message in outcome.output
         assert "Traceback" not in outcome.output
         assert "Finished jobid" not in outcome.output
@@ -91,8 +93,9 @@ def test_a_killed_run_leaves_no_obstacle(finished, live):
     assert locks(finished), "the killed run should leave its lock"
     leftover = finished.path("results/flops/digits/.alpha.json.abc.tmp")
     leftover.touch()
+    # Only a run clears up: on a cluster, jobs of the killed one may be at work.
     assert finished.plan("results/flops/digits/alpha.json") == {"count_flops digits alpha"}
-    assert not locks(finished)
+    assert leftover.exists()
     outcome = finished.snakemake(*ALPHA)
     assert "cannot be locked" not in outcome.output
     assert not leftover.exists()

@@ -1,5 +1,6 @@
 """Artifacts on disk: written whole or not at all, and able to say where they came from."""
 
+import hashlib
 import json
 import os
 import platform
@@ -18,10 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sidekick import __version__
+from sidekick import __version__, run_marks
+from sidekick.disk import full_disk_named, refusal_named
 from sidekick.errors import SidekickError
 
 _SEAL = b"SKF1"
+_DIGEST_KEY = "sha256"
+_REPEAT = "Delete it and start the run again: its job is then repeated"
 
 
 @contextmanager
@@ -30,44 +34,84 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     A killed process leaves at most a hidden temporary file, never a half-written `path`; the
     name is unique, so that a process that outlived its killed parent does no harm.
+
+    Raises
+    ------
+    SidekickError
+        If the disk is full or the folder cannot be written, or if the run that started this job
+        has been superseded; `path` stays as it is.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    advice = "Nothing was kept: make room and start the run again"
+    with refusal_named(path.parent), full_disk_named(path, advice):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        with full_disk_named(path, advice):
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+        if run_marks.is_superseded():
+            raise SidekickError(f"{path}: {run_marks.SUPERSEDED}")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(value: object, path: str | Path) -> None:
-    """Write `value` as indented JSON with sorted keys."""
+def write_json(content: Mapping[str, object], path: str | Path) -> None:
+    """Write `content` as indented JSON with sorted keys and a digest."""
+    text = json.dumps(with_digest(content), indent=1, sort_keys=True) + "\n"
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+        temporary.write_text(text)
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON artifact.
+    """Read a JSON artifact, verifying its digest.
 
     Raises
     ------
     SidekickError
-        If the file is missing or is not JSON; the message names it.
+        If the file is missing, damaged or no JSON object; the message names it.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SidekickError(f"{path}: no such file") from None
     except OSError as error:
         raise SidekickError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise SidekickError(f"{path}: not a JSON file ({error})") from None
+    except (ValueError, RecursionError) as error:
+        raise SidekickError(f"{path}: not a JSON file ({error}). {_REPEAT}") from None
+    if not isinstance(content, dict):
+        raise SidekickError(f"{path}: holds a {type(content).__name__}, not keys. {_REPEAT}")
+    return without_digest(content, path)
+
+
+def with_digest(content: Mapping[str, object]) -> dict[str, object]:
+    """Add to what will be JSON a digest of all of it."""
+    return {**content, _DIGEST_KEY: _json_digest(content)}
+
+
+def without_digest(content: Mapping[str, object], path: str | Path) -> dict[str, object]:
+    """Take off, and verify, what `with_digest` added; content from elsewhere has none.
+
+    Raises
+    ------
+    SidekickError
+        If the content is not what was written to `path`.
+    """
+    rest = {key: value for key, value in content.items() if key != _DIGEST_KEY}
+    if content.get(_DIGEST_KEY, digest := _json_digest(rest)) != digest:
+        raise SidekickError(f"{path}: its content is not what was written. {_REPEAT}")
+    return rest
+
+
+def _json_digest(content: Mapping[str, object]) -> str:
+    # Keys are sorted as JSON has them: as text, which in Python they need not be.
+    plain = json.loads(json.dumps(content))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def write_table(
@@ -227,10 +271,7 @@ def _readable(path: str | Path) -> Iterator[None]:
     except FileNotFoundError:
         raise SidekickError(f"{path}: no such file") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise SidekickError(
-            f"{path}: not a readable Parquet file ({error}). "
-            "Delete it and start the run again: its job is then repeated"
-        ) from None
+        raise SidekickError(f"{path}: not a readable Parquet file ({error}). {_REPEAT}") from None
 
 
 def _check_seal(path: str | Path) -> None:

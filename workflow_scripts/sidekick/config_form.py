@@ -48,8 +48,11 @@ def check_file(path: str | Path) -> None:
             content = yaml.load(stream, _StrictLoader)
     except OSError as error:
         raise SidekickError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
+        # Of dates that no calendar has, and of bytes that are no text, YAML says so by ValueError.
         raise SidekickError(f"{path}: not a YAML file: {error}") from None
+    except RecursionError:
+        raise SidekickError(f"{path}: too many blocks within blocks for a YAML file") from None
     if not isinstance(content, dict):
         found = "is empty" if content is None else f"holds a {type(content).__name__}"
         raise SidekickError(f"{path}: {found}; a configuration is a mapping of keys to values")

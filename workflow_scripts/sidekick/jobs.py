@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sidekick import run_marks
 from sidekick.errors import SidekickError
+from sidekick.gpus import claim_gpu
 
 
 @contextmanager
@@ -47,15 +49,21 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
 
 def job_device(job) -> str:
     """Give the device of a Snakemake job: `cuda` if it was granted a GPU, else `cpu`."""
-    return "cuda" if job.resources.get("gpu", 0) else "cpu"
+    if not job.resources.get("gpu", 0):
+        return "cpu"
+    claim_gpu()
+    return "cuda"
 
 
 def _end_with_run() -> None:
     """End this job if the run that started it was killed, now or later (on Linux).
 
     A job that outlives its run could replace results after a later run made them anew, perhaps
-    by other settings.
+    by other settings. On a cluster the process that started the job is not that of the run, which
+    may be on another machine; there a later run's mark tells (`sidekick.run_marks`).
     """
+    if run_marks.is_superseded():
+        sys.exit(f"Error: {run_marks.SUPERSEDED}")
     run = os.environ.get("SIDEKICK_RUN")
     if run is None or sys.platform != "linux":
         return

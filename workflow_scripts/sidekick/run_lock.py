@@ -8,6 +8,7 @@ every run holds one, so that the leftovers of a killed run can be recognised and
 import fcntl
 import os
 import shutil
+import socket
 import time
 from pathlib import Path
 from typing import IO
@@ -52,7 +53,7 @@ def claim(state: Path, patience: float = 0.0) -> bool:
             return True
         else:
             file.truncate(0)
-            file.write(str(os.getpid()))
+            file.write(f"{os.getpid()} on {socket.gethostname()}")
             file.flush()
             _held.append(file)
             return True
@@ -65,7 +66,7 @@ def release() -> None:
 
 
 def holder(state: Path) -> str:
-    """Give the process id of whoever claimed `state` last."""
+    """Give the process id and the machine of whoever claimed `state` last."""
     return (state / "sidekick.lock").read_text() or "unknown"
 
 

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sidekick.artifacts import read_table, write_table
+from sidekick.artifacts import read_json, read_table, write_table
 from sidekick.datasets.questions import (
     QUESTION_SCHEMA,
     Question,
@@ -80,7 +80,7 @@ def test_a_dataset_of_text_has_no_images(folder):
 
 def test_another_modality_is_refused(folder):
     path = folder / "dataset.json"
-    card = json.loads(path.read_text())
+    card = read_json(path)
     path.write_text(json.dumps({**card, "modality": "sound"}))
     with pytest.raises(SidekickError, match="modality 'sound'; expected one of image, text"):
         read_shots(folder)

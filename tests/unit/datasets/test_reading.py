@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sidekick.artifacts import read_table, write_table
+from sidekick.artifacts import read_json, read_table, write_table
 from sidekick.datasets.corruptions import corrupt
 from sidekick.datasets.reading import (
     StoredFormat,
@@ -161,7 +161,7 @@ def test_sample_that_the_splits_name_but_nobody_has_is_refused(copy):
 
 def test_label_out_of_range_is_refused(copy):
     path = copy / "dataset.json"
-    card = json.loads(path.read_text())
+    card = read_json(path)
     path.write_text(json.dumps({**card, "classes": card["classes"][:9]}))
     with pytest.raises(SidekickError, match=r"samples\.parquet: label 9 in row 9.*9 classes"):
         load_split(copy, "train", 0)

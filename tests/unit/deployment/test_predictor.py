@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import sidekick
+from sidekick.artifacts import read_json
 from sidekick.deployment import predictor as deployed
 from sidekick.deployment.predictor import PredictorError
 from sidekick.methods import cascade, duo
@@ -197,7 +198,7 @@ def test_files_that_cannot_be_used_are_refused_by_key(tmp_path, name):
     change, message = DAMAGE[name]
     path = tmp_path / "p.json"
     write(path, "duo_cascade")
-    document = json.loads(path.read_text())
+    document = read_json(path)
     change(document)
     path.write_text(json.dumps(document))
     with pytest.raises(PredictorError, match=message) as caught:

@@ -25,6 +25,7 @@ def test_the_file_is_plain_json_and_the_same_twice(tmp_path):
     assert text == (tmp_path / "two.json").read_text()
     assert not re.search(r"\b(NaN|Infinity)\b", text)
     document = json.loads(text)
+    assert len(document.pop("sha256")) == 64
     assert document == sidekick.load(tmp_path / "one.json").document
     assert document["class_names"] == list("abcde")
     assert document["provenance"]["benchmark"] == "toy"

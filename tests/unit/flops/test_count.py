@@ -1,5 +1,4 @@
 import csv
-import json
 import warnings
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from sidekick.artifacts import read_json
 from sidekick.errors import SidekickError
 from sidekick.flops.count import count_flops, write_flops
 from sidekick.flops.tracing import analyse
@@ -159,7 +159,7 @@ def test_file(tmp_path, monkeypatch):
     path = tmp_path / "flops" / "small_cnn.json"
     entry = {"architecture": "small_cnn"}
     write_flops(entry=entry, dataset_folder="bars", output=path, facts={"benchmark": "tiny"})
-    written = json.loads(path.read_text())
+    written = read_json(path)
     facts = written.pop("facts")
     assert facts["benchmark"] == "tiny"
     assert "software" in facts

@@ -1,4 +1,5 @@
 import logging
+import re
 import threading
 from dataclasses import replace
 
@@ -238,7 +239,7 @@ def test_a_network_left_in_training_mode_is_put_right(save):
 def test_log(save, cache, caplog):
     caplog.set_level(logging.INFO, "sidekick")
     cache(save())
-    assert caplog.messages[0] == "Running small_cnn on cpu (1 thread)"
+    assert re.fullmatch(r"Running small_cnn on cpu \(.+, 1 thread\)", caplog.messages[0])
     assert [text.split(" samples")[0] for text in caplog.messages[1:]] == [
         "val: 18",
         "test: 21",

@@ -262,6 +262,7 @@ def rewrite(checkpoint, change, keep_digest=True):
     save_file(tensors, checkpoint, {"sidekick": json.dumps(content)})
     if not keep_digest:
         content["digest"] = mc_dropout._digest(checkpoint)
+        del content["sha256"]
         save_file(tensors, checkpoint, {"sidekick": json.dumps(content)})
 
 

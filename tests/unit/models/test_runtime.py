@@ -1,20 +1,47 @@
+import platform
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from sidekick.errors import SidekickError
+from sidekick.models import runtime
 from sidekick.models.runtime import describe_device, reproducible, select_device
 
 CPU = torch.device("cpu")
 
 
-def test_devices(monkeypatch):
-    assert select_device("cpu") == CPU
-    assert describe_device(CPU, 1) == "cpu (1 thread)"
-    assert describe_device(CPU, 4) == "cpu (4 threads)"
+def test_a_gpu_is_named_with_its_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
-    cuda = select_device("cuda")
-    assert describe_device(cuda, 1) == "cuda (Some GPU)"
+    properties = SimpleNamespace(total_memory=3 * 2**29)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    assert describe_device(select_device("cuda"), 1) == "cuda (Some GPU, 1.5 GiB)"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nmodel\t\t: 7\n", "Some CPU @ 2 GHz"),
+        ("processor\t: 0\nBogoMIPS\t: 50.00\n", "arm65"),
+        ("model name\t:\n", "arm65"),
+        (None, "arm65"),
+    ],
+)
+def test_a_processor_is_named_with_its_threads(cpuinfo, name, monkeypatch):
+    def read_text(path, encoding):
+        assert path == Path("/proc/cpuinfo")
+        if cpuinfo is None:
+            raise FileNotFoundError
+        return cpuinfo
+
+    monkeypatch.setattr(runtime.Path, "read_text", read_text)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "arm65")
+    assert select_device("cpu") == CPU
+    assert describe_device(CPU, 1) == f"cpu ({name}, 1 thread)"
+    assert describe_device(CPU, 4) == f"cpu ({name}, 4 threads)"
 
 
 def test_missing_gpu(monkeypatch):

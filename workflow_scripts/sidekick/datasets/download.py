@@ -29,8 +29,8 @@ import urllib3
 
 from sidekick import __version__
 from sidekick.datasets.checksums import file_checksum, new_hash, parse_checksum, same_checksum
-from sidekick.datasets.disk import free_space, full_disk_named
 from sidekick.datasets.registry import RemoteFile
+from sidekick.disk import free_space, full_disk_named
 from sidekick.errors import SidekickError
 
 _logger = logging.getLogger("sidekick.datasets.download")

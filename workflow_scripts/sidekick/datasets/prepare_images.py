@@ -24,7 +24,6 @@ from sidekick.artifacts import atomic_path, read_row_groups, read_table, write_j
 from sidekick.datasets.archives import Archive, open_archive
 from sidekick.datasets.cifar_c import PublishedShift
 from sidekick.datasets.decoding import decode_rgb
-from sidekick.datasets.disk import full_disk_named
 from sidekick.datasets.names import FROST_FILES, SEVERITIES, corruption_names
 from sidekick.datasets.provenance import Origin, verify_file, verify_origin
 from sidekick.datasets.registry import (
@@ -89,7 +88,6 @@ def prepare_images(
     shift_facts = {**facts, "split": "shift"}
     place = str(archive.path) if archive else source
     with (
-        full_disk_named(samples_path, "Nothing was kept: make room and start the run again"),
         atomic_path(samples_path) as samples_file,
         atomic_path(shift_path) as shift_file,
     ):

@@ -12,7 +12,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from sidekick.artifacts import read_table, write_json, write_table
-from sidekick.datasets.disk import full_disk_named
 from sidekick.datasets.provenance import Origin, verify_files
 from sidekick.datasets.question_files import LETTERS, find_files
 from sidekick.datasets.question_parts import describe, separate
@@ -78,11 +77,10 @@ def prepare_questions(
     # Drawing one seed's splits also checks sizes.
     _draw(card, table, sizes, 0, source)
     facts = {**facts, "revision": origin.revision, "classes": len(classes)}
-    with full_disk_named(samples_path, "Make room and start the run again"):
-        write_table(table, samples_path, facts, dictionary=_REPETITIVE)
-        nothing = _SHIFT_SCHEMA.empty_table()
-        write_table(nothing, shift_path, {**facts, "split": "shift"})
-        write_json(card, card_path)
+    write_table(table, samples_path, facts, dictionary=_REPETITIVE)
+    nothing = _SHIFT_SCHEMA.empty_table()
+    write_table(nothing, shift_path, {**facts, "split": "shift"})
+    write_json(card, card_path)
     _logger.info("%s: %d questions", source, len(questions))
 
 

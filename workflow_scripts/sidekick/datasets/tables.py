@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sidekick.artifacts import seal, table_metadata
-from sidekick.datasets.disk import full_disk_named
+from sidekick.disk import full_disk_named
 
 #: Bytes of images, and rows, that close a row group: what a reader holds at a time.
 GROUP_BYTES = 32 * 2**20

@@ -4,6 +4,7 @@ This file stands alone. Copy it next to a service that cannot install Sidekick, 
 `sidekick.load(path)` where it can.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,9 +91,11 @@ class Predictor:
         self.variant = self._one_of("variant", VARIANTS)
         self.classes = self._get(document, "classes", int)
         self.class_names = document.get("class_names")
-        if self.class_names is not None and len(self.class_names) != self.classes:
-            self._refuse("class_names", f"{len(self.class_names)} names", f"{self.classes} names")
-        self._smalls = len(self._get(document, "models", dict).get("small", []))
+        if self.class_names is not None:
+            names = self._get(document, "class_names", list)
+            if len(names) != self.classes:
+                self._refuse("class_names", f"{len(names)} names", f"{self.classes} names")
+        self._smalls = self._count_smalls()
         weights = self._get(document, "weights", dict)
         self._full = self._weights("weights.full", weights.get("full"), self._expected_full())
         if self.kind in CASCADES:
@@ -106,7 +109,7 @@ class Predictor:
 
     def __repr__(self) -> str:
         models = self.document["models"]
-        names = [models["large"]["name"], *(small["name"] for small in models["small"])]
+        names = [models["large"]["name"], *(small["name"] for small in models.get("small", []))]
         return f"Predictor({self.kind} of {' + '.join(names)}, {self.classes} classes)"
 
     def __call__(
@@ -281,6 +284,17 @@ class Predictor:
             self._refuse("models.small", f"{self._smalls} models", f"as many as a {self.kind} has")
         return 1 if self.kind == "cascade" else 1 + self._smalls
 
+    def _count_smalls(self) -> int:
+        """Give how many small models there are, after checking that every model has a name."""
+        models = self._get(self.document, "models", dict)
+        large, smalls = self._get(models, "large", dict), models.get("small", [])
+        try:
+            for model in [large, *smalls]:
+                self._get(model, "name", str)
+        except (TypeError, AttributeError):
+            self._refuse("models.small", repr(smalls), "a list of models with their names")
+        return len(smalls)
+
     def _check_version(self) -> None:
         found = self.document.get("format") if isinstance(self.document, Mapping) else None
         if found != FORMAT:
@@ -295,7 +309,7 @@ class Predictor:
     def _weights(self, key: str, values: Any, count: int) -> np.ndarray:
         try:
             weights = np.array(values, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             weights = np.empty(0)
         if weights.shape != (count,) or not np.all((weights >= 0) & np.isfinite(weights)):
             self._refuse(key, values, f"{count} numbers from 0 up")
@@ -309,7 +323,7 @@ class Predictor:
                     entry["reason"]
                 elif np.isnan(float(entry["threshold"])):
                     raise ValueError("a threshold is NaN")
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             self._refuse(key, error, "a list of entries with name, threshold and so on")
         return table
 
@@ -335,14 +349,22 @@ def load(path: str | Path) -> Predictor:
     Raises
     ------
     PredictorError
-        If the file is missing, is no predictor, or was written by a newer Sidekick.
+        If the file is missing, is no predictor, is not as it was written, or was written by a
+        newer Sidekick.
     """
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PredictorError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PredictorError(f"{path}: not a JSON file ({error})") from None
+    if isinstance(document, dict) and "sha256" in document:
+        recorded = document.pop("sha256")
+        if recorded != hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest():
+            raise PredictorError(
+                f"{path}: its content is not what was written. Copy it again from where it was "
+                "made; or, if it was changed on purpose, remove its key sha256"
+            )
     return Predictor(document, str(path))
 
 

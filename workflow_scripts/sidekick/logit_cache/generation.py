@@ -154,11 +154,11 @@ def _cache(
     model = None
     with reproducible(place, threads, seed):
         for job in jobs:
+            _log.info("Running %s on %s", job.checkpoint, describe_device(place, threads))
             # The one before must be gone before the next comes.
             model = None
             model = load_language_checkpoint(job.checkpoint, place)
             architecture = model.entry.get("architecture") or model.entry["pretrained"]
-            _log.info("Running %s on %s", architecture, describe_device(place, threads))
             for split, path in job.outputs.items():
                 start = time.perf_counter()
                 answers = generate_answers(model, prompt, contexts[split], budget)

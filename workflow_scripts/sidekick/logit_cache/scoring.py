@@ -153,12 +153,12 @@ def _cache(
     loaded, model = None, None
     with reproducible(place, threads, seed):
         for job in jobs:
+            _log.info("Running %s on %s", job.checkpoint, describe_device(place, threads))
             if job.checkpoint != loaded:
                 # The one before must be gone before the next comes.
                 model = None
                 model, loaded = load_language_checkpoint(job.checkpoint, place), job.checkpoint
             architecture = model.entry.get("architecture") or model.entry["pretrained"]
-            _log.info("Running %s on %s", architecture, describe_device(place, threads))
             for split, path in job.outputs.items():
                 start = time.perf_counter()
                 columns = score_items(model, job.task, questions[split], shots, classes, budget)

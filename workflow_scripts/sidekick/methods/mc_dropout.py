@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 from scipy.special import erfinv, expit
 
+from sidekick.artifacts import without_digest
 from sidekick.errors import SidekickError
 
 # Of activations: a block of rows stays in the processor's cache through all its passes.
@@ -81,7 +82,7 @@ def load_head(checkpoint: str | Path) -> Head:
     """
     try:
         with safe_open(checkpoint, framework="numpy") as file:
-            facts = json.loads((file.metadata() or {})["sidekick"])
+            facts = without_digest(json.loads((file.metadata() or {})["sidekick"]), checkpoint)
             tensors = {
                 name.removeprefix("head."): file.get_tensor(name).astype(np.float64)
                 for name in file.keys()  # noqa: SIM118 (not a mapping)

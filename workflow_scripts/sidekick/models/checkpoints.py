@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from sidekick.artifacts import atomic_path, software
+from sidekick.artifacts import atomic_path, software, with_digest, without_digest
 from sidekick.errors import SidekickError
 
 # One key holds everything: safetensors writes several in random order, so that two equal
@@ -74,8 +74,8 @@ def write_checkpoint(
 ) -> None:
     """Write tensors by name as safetensors.
 
-    The metadata key `sidekick` holds JSON: the description, and `digest`, by which
-    `read_checkpoint` finds damage (safetensors has no checksums).
+    The metadata key `sidekick` holds JSON: the description, `digest` of the tensors, and `sha256`
+    of all of these, by which readers find damage (safetensors has no checksums).
     """
     tensors = {
         # A contiguous copy each: safetensors refuses strides and memory shared by two names.
@@ -83,7 +83,7 @@ def write_checkpoint(
         for name, tensor in tensors.items()
     }
     content = {**asdict(description), "digest": _digest(tensors)}
-    metadata = {METADATA_KEY: json.dumps(content, sort_keys=True)}
+    metadata = {METADATA_KEY: json.dumps(with_digest(content), sort_keys=True)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -134,14 +134,38 @@ def _read(path: str | Path, with_tensors: bool) -> tuple[dict[str, str], dict[st
 
 def _description(path: str | Path, metadata: Mapping[str, str]) -> tuple[Description, str]:
     try:
-        content = json.loads(metadata[METADATA_KEY])
+        content = without_digest(json.loads(metadata[METADATA_KEY]), path)
         digest = content.pop("digest")
-        return Description(**content), digest
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        description = Description(**content)
+        _require_types(description)
+        return description, digest
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise SidekickError(
             f"{path}: no checkpoint of Sidekick: its metadata has no legible "
             f"'{METADATA_KEY}' ({error!r})"
         ) from None
+
+
+def _require_types(description: Description) -> None:
+    """Refuse, by TypeError, what no checkpoint of ours says; networks are built from it."""
+    kinds = {
+        "entry": dict,
+        "classes": int,
+        "preprocessing": dict,
+        "head": dict | None,
+        "recipe": dict,
+        "seed": int,
+        "val_accuracy": float | int,
+        "facts": dict,
+        "val_metric": dict,
+        "software": dict,
+        "language": dict | None,
+    }
+    for name, kind in kinds.items():
+        if not isinstance(value := getattr(description, name), kind):
+            raise TypeError(f"{name}: {value!r}")
+    if description.classes < 1:
+        raise ValueError(f"classes: {description.classes}")
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:

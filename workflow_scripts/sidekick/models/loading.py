@@ -31,16 +31,18 @@ def load_model(path: str | Path, device: torch.device) -> nn.Module:
     description, tensors = read_checkpoint(path)
     if description.language is not None:
         raise SidekickError(f"{path}: a language model; expected a network that reads images")
-    model = create_empty_model(description.entry, description.classes)
-    if description.head is not None:
-        head = MCDropoutHead(classes=description.classes, **description.head)
-        model = MCDropoutClassifier(model, head)
     try:
+        model = create_empty_model(description.entry, description.classes)
+        if description.head is not None:
+            head = MCDropoutHead(classes=description.classes, **description.head)
+            model = MCDropoutClassifier(model, head)
         model.load_state_dict(tensors)
-    except RuntimeError as error:
+    except SidekickError as error:
+        raise SidekickError(f"{path}: {error}") from None
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise SidekickError(
             f"{path}: its weights do not fit the architecture "
-            f"'{description.entry['architecture']}' that it names ({error}). "
+            f"'{description.entry.get('architecture')}' that it names ({error}). "
             "Delete it and start the run again: its job is then repeated"
         ) from None
     return model.to(device, memory_format=torch.channels_last).eval()

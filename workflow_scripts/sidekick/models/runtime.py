@@ -1,8 +1,10 @@
 """Where networks run, and how to make them give the same bits again."""
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -28,10 +30,24 @@ def select_device(name: str) -> torch.device:
 
 
 def describe_device(device: torch.device, threads: int) -> str:
-    """Name the device for the log."""
+    """Name the device for the log: a GPU with its memory, a processor with the threads it gives.
+
+    The line tells a build of PyTorch without CUDA, or another GPU than one thought, from the start.
+    """
     if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
+        gibibytes = torch.cuda.get_device_properties(device).total_memory / 2**30
+        return f"cuda ({torch.cuda.get_device_name(device)}, {gibibytes:.1f} GiB)"
+    return f"cpu ({_processor()}, {threads} thread{'s' if threads > 1 else ''})"
+
+
+def _processor() -> str:
+    """Name the processor as the kernel does, or by its kind where it says nothing."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 @contextmanager

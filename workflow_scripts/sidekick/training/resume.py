@@ -54,8 +54,9 @@ class ResumeFile:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state."""
-        with atomic_path(self.path) as temporary:
-            torch.save({"fingerprint": self._fingerprint, "state": state}, temporary)
+        # By a path, torch would not say that the disk is full.
+        with atomic_path(self.path) as temporary, temporary.open("wb") as file:
+            torch.save({"fingerprint": self._fingerprint, "state": state}, file)
 
     def delete(self) -> None:
         """Forget the state of a training that is finished."""
